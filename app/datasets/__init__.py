@@ -1,0 +1,1 @@
+"""Data sets: declared, uploaded, validated."""

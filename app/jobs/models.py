@@ -1,0 +1,146 @@
+"""Tables of jobs and what belongs to them: runs, events, metrics, artifacts, the published manifest, outbox, idempotency."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, CheckConstraint, Float, ForeignKey, Index, Integer, String, Text, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.db import Base, JsonObject, UtcDateTime
+from app.jobs.states import JobKind, JobStatus
+
+
+def _one_of(column: str, values: type[JobKind] | type[JobStatus]) -> str:
+    return f"{column} IN ({', '.join(repr(str(value)) for value in values)})"
+
+
+class Job(Base):
+    """A job, with its lease: whoever holds ``lease_token`` may write, until ``lease_expires_at`` (database clock)."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (
+        CheckConstraint(_one_of("status", JobStatus), name="status"),
+        CheckConstraint(_one_of("kind", JobKind), name="kind"),
+        Index(None, "tenant_id", "id"),
+        Index(None, "status", "queue", "id"),
+    )
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id"))
+    kind: Mapped[str] = mapped_column(String(32))
+    queue: Mapped[str] = mapped_column(String(16))
+    dataset_id: Mapped[str] = mapped_column(ForeignKey("datasets.id"), index=True)
+    spec: Mapped[dict[str, Any]] = mapped_column(JsonObject, doc="With every default resolved; {} for a validation.")
+    user_metadata: Mapped[dict[str, str]] = mapped_column("metadata", JsonObject)
+    status: Mapped[str] = mapped_column(String(32))
+    stop_requested: Mapped[str | None] = mapped_column(String(16), doc="A StopRequest the supervisor has not carried out yet.")
+    deadline_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    deadline_s: Mapped[float | None] = mapped_column(Float)
+    lease_token: Mapped[int] = mapped_column(BigInteger, default=0)
+    lease_expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    num_lost_runs: Mapped[int] = mapped_column(Integer, default=0)
+    progress_step: Mapped[int] = mapped_column(BigInteger, default=0)
+    progress_total: Mapped[int] = mapped_column(BigInteger, default=0)
+    progress_eta_s: Mapped[float | None] = mapped_column(Float)
+    phase: Mapped[str | None] = mapped_column(String(64))
+    error_code: Mapped[str | None] = mapped_column(String(64))
+    error_message: Mapped[str | None] = mapped_column(Text)
+    error_retryable: Mapped[bool | None]
+    checkpoint_key: Mapped[str | None] = mapped_column(String(500), doc="Object key of the newest checkpoint.")
+    previous_checkpoint_key: Mapped[str | None] = mapped_column(String(500), doc="The one before, for a corrupt newest.")
+    next_event_seq: Mapped[int] = mapped_column(BigInteger, default=1)
+    last_enqueued_at: Mapped[datetime | None] = mapped_column(UtcDateTime, doc="When the broker was last told.")
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    started_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class Run(Base):
+    """One attempt at a job; its number is the lease token it holds."""
+
+    __tablename__ = "runs"
+    __table_args__ = (UniqueConstraint("job_id", "number"),)
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    number: Mapped[int] = mapped_column(BigInteger)
+    worker: Mapped[str] = mapped_column(String(200))
+    started_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    outcome: Mapped[str | None] = mapped_column(String(32))
+
+
+class JobEvent(Base):
+    """Something that happened to a job; ``seq`` is dense from 1."""
+
+    __tablename__ = "job_events"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    seq: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    type: Mapped[str] = mapped_column(String(64))
+    data: Mapped[dict[str, Any]] = mapped_column(JsonObject)
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class JobMetric(Base):
+    """One value of a series. A resumed run writes the same steps again with the same numbers, so the key makes it harmless."""
+
+    __tablename__ = "job_metrics"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    step: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    value: Mapped[float] = mapped_column(Float)
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class Manifest(Base):
+    """The published result of a job. The primary key is the promise that it is published once."""
+
+    __tablename__ = "manifests"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    lease_token: Mapped[int] = mapped_column(BigInteger)
+    content: Mapped[dict[str, Any]] = mapped_column(JsonObject)
+    published_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class Artifact(Base):
+    """One file of a published result."""
+
+    __tablename__ = "artifacts"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    name: Mapped[str] = mapped_column(String(200), primary_key=True)
+    media_type: Mapped[str] = mapped_column(String(100))
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    sha256: Mapped[str] = mapped_column(String(64))
+    object_key: Mapped[str] = mapped_column(String(500))
+
+
+class OutboxMessage(Base):
+    """A message the broker has to be told after the commit; deleted once it was."""
+
+    __tablename__ = "outbox"
+
+    id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), index=True)
+    queue: Mapped[str] = mapped_column(String(16))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class IdempotencyRecord(Base):
+    """The answer to a POST with an ``Idempotency-Key``; without an answer, the request is still in flight."""
+
+    __tablename__ = "idempotency_keys"
+
+    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id"), primary_key=True)
+    key: Mapped[str] = mapped_column(String(255), primary_key=True)
+    fingerprint: Mapped[str] = mapped_column(String(64), doc="SHA-256 of method, path and body.")
+    response_status: Mapped[int | None] = mapped_column(Integer)
+    response_headers: Mapped[dict[str, str] | None] = mapped_column(JsonObject)
+    response_body: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)

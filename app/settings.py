@@ -1,0 +1,110 @@
+"""Settings from the environment (prefix ``FARZI_``); a bad value stops the start with one sentence naming the variable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+ENV_PREFIX = "FARZI_"
+
+
+class SettingsError(Exception):
+    """The environment does not describe a service that can start."""
+
+
+class Settings(BaseSettings):
+    """Where the parts of the service are, and its limits.
+
+    Without a broker URL the service is *embedded*: ``farzi serve`` runs its own supervisor, and unless a database or bucket is
+    named, SQLite and a local directory under ``data_dir`` hold everything.
+    """
+
+    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="ignore", frozen=True)
+
+    database_url: str | None = Field(
+        None, description="SQLAlchemy URL of Postgres (postgresql+psycopg://...); unset: SQLite in DATA_DIR."
+    )
+    broker_url: str | None = Field(
+        None, description="Redis URL of the Celery broker; unset: no broker, the supervisor polls the job table."
+    )
+    s3_endpoint_url: str | None = Field(None, description="URL of the S3-compatible server; unset with S3_BUCKET set: AWS.")
+    s3_bucket: str | None = Field(None, description="Bucket for all objects; unset: a directory in DATA_DIR.")
+    s3_access_key_id: str | None = Field(None, description="S3 access key; unset: boto3's own credential chain.")
+    s3_secret_access_key: SecretStr | None = Field(None, description="S3 secret key.")
+    s3_region: str = Field("us-east-1", description="S3 region.")
+    data_dir: Path = Field(Path("~/.local/share/farzi"), description="Directory of embedded mode: database, objects, secret.")
+    host: str = Field("127.0.0.1", description="Address the API listens on.")
+    port: int = Field(8000, ge=0, le=65535, description="Port the API listens on; 0 picks a free one.")
+    bootstrap_api_key: SecretStr | None = Field(
+        None,
+        description="At least 32 characters, begins with fz_; becomes the first tenant's admin key when there is none.",
+    )
+    secret_key: SecretStr | None = Field(
+        None,
+        description="At least 32 characters; keys the HMAC of API keys. Unset in embedded mode: made once, kept in DATA_DIR.",
+    )
+    max_upload_bytes: int = Field(5 * 2**30, ge=1, description="Largest data set that is accepted, in bytes.")
+    max_dataset_rows: int = Field(200_000_000, ge=1, description="Most rows of a data set.")
+    validation_memory_bytes: int = Field(4 * 2**30, ge=2**28, description="Memory limit of the process that parses uploads.")
+    validation_cpu_s: int = Field(1800, ge=1, description="CPU time limit of the process that parses uploads, in seconds.")
+    lease_s: float = Field(60.0, gt=0, description="Seconds a claimed job stays claimed without a heartbeat.")
+    heartbeat_s: float = Field(10.0, gt=0, description="Seconds between heartbeats.")
+    control_poll_s: float = Field(2.0, gt=0, description="Seconds between looks at a running job's cancel, pause and deadline.")
+    stop_grace_s: float = Field(30.0, gt=0, description="Seconds a run gets to write its checkpoint before it is killed.")
+    checkpoint_interval_s: float = Field(60.0, gt=0, description="Longest time between two checkpoints.")
+    max_runs: int = Field(3, ge=1, description="Runs a job may lose before it fails with worker_lost.")
+    torch_threads: int = Field(0, ge=0, description="CPU threads of a run; 0 leaves the choice to torch.")
+    log_format: Literal["json", "console"] = Field("json", description="Form of the log lines.")
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], Field(description="Least level that is logged.")] = (
+        "info"
+    )
+
+    @model_validator(mode="after")
+    def _parts_fit_together(self) -> Settings:
+        key = self.bootstrap_api_key
+        if key is not None and (len(key.get_secret_value()) < 32 or not key.get_secret_value().startswith("fz_")):
+            raise ValueError("FARZI_BOOTSTRAP_API_KEY must have at least 32 characters and begin with 'fz_'")
+        if self.secret_key is not None and len(self.secret_key.get_secret_value()) < 32:
+            raise ValueError("FARZI_SECRET_KEY must have at least 32 characters")
+        if self.secret_key is None and not self.embedded:
+            raise ValueError("FARZI_SECRET_KEY is needed with FARZI_BROKER_URL; give at least 32 random characters")
+        if self.broker_url is not None and self.database_url is None:
+            raise ValueError("FARZI_BROKER_URL needs FARZI_DATABASE_URL: workers on other machines cannot share an SQLite file")
+        if self.heartbeat_s * 2 > self.lease_s:
+            raise ValueError("FARZI_HEARTBEAT_S must be at most half of FARZI_LEASE_S, or one late heartbeat loses the job")
+        return self
+
+    @property
+    def embedded(self) -> bool:
+        """Whether there is no broker, so that ``farzi serve`` runs its own supervisor."""
+        return self.broker_url is None
+
+    @property
+    def resolved_data_dir(self) -> Path:
+        return self.data_dir.expanduser().resolve()
+
+    @property
+    def resolved_database_url(self) -> str:
+        return self.database_url or f"sqlite:///{self.resolved_data_dir / 'farzi.sqlite3'}"
+
+
+def load_settings() -> Settings:
+    """Read the settings.
+
+    Raises:
+        SettingsError: one sentence per bad variable, naming it.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise SettingsError("; ".join(_describe(item) for item in error.errors())) from None
+
+
+def _describe(item: object) -> str:
+    assert isinstance(item, dict)
+    message = str(item["msg"]).removeprefix("Value error, ")
+    location = item["loc"]
+    return f"{ENV_PREFIX}{str(location[0]).upper()}: {message}" if location else message

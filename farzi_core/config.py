@@ -1,0 +1,232 @@
+"""The distillation spec: what a user can choose, as frozen pydantic models.
+
+Imports no torch, so the API can validate a spec without it. Values per task live in ``farzi_core.presets``; the class-level
+defaults here are those of ``standard`` for recommendation. Unknown fields are refused everywhere.
+
+Shape letters: S synthetic sequences, L length, D latent width, V vocabulary, B batch, T inner steps, H hidden.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Task = Literal["sequential_recommendation", "language_modeling"]
+DataFormat = Literal["csv", "tsv", "jsonl", "parquet", "inter", "sequences", "text"]
+PresetName = Literal["quick", "standard", "thorough"]
+Architecture = Literal["sasrec", "transformer_lm"]
+Baseline = Literal["random"]
+
+TASK_ARCHITECTURES: dict[Task, tuple[Architecture, ...]] = {
+    "sequential_recommendation": ("sasrec",),
+    "language_modeling": ("transformer_lm",),
+}
+
+Beta = Annotated[float, Field(ge=0.0, lt=1.0)]
+
+
+class SpecModel(BaseModel):
+    """Base of every part of the spec: immutable, and closed to unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class StudentConfig(SpecModel):
+    """The model that is trained on synthetic data inside the inner loop."""
+
+    architecture: Architecture = Field("sasrec", description="Student architecture.")
+    hidden_size: int = Field(32, ge=4, le=1024, description="Width H; time and parameters grow with V x H.")
+    num_layers: int = Field(2, ge=1, le=24, description="Number of blocks.")
+    num_heads: int = Field(1, ge=1, le=32, description="Attention heads; must divide hidden_size.")
+    max_length: int = Field(50, ge=2, le=2048, description="Longest history the student reads; attention costs its square.")
+    dropout: float = Field(0.0, ge=0.0, lt=1.0, description="Dropout when training on real data; never in the inner loop.")
+
+    @model_validator(mode="after")
+    def _heads_divide_width(self) -> StudentConfig:
+        if self.hidden_size % self.num_heads:
+            raise ValueError(
+                f"num_heads={self.num_heads} does not divide hidden_size={self.hidden_size}; choose a divisor of hidden_size"
+            )
+        return self
+
+
+class SyntheticConfig(SpecModel):
+    """Size and form of the synthetic data ``softmax(latents @ token_decoder / temperature)``."""
+
+    num_sequences: int = Field(50, ge=1, le=100_000, description="S, number of synthetic sequences.")
+    sequence_length: int = Field(50, ge=2, le=2048, description="L, events per synthetic sequence.")
+    latent_dim: int = Field(32, ge=1, le=1024, description="D, width of the latents; bytes are 4 (S L D + D V).")
+    temperature: float = Field(1.0, gt=0.0, le=100.0, description="Softmax temperature; lower is closer to hard sequences.")
+    parameterization: Literal["factorized"] = Field("factorized", description="How the probabilities are parameterised.")
+    init: Literal["real", "random"] = Field("real", description="Start at real sequences in the teacher's space, or at noise.")
+
+
+class InnerConfig(SpecModel):
+    """The inner loop: Adam on the synthetic data. Smooth betas matter: (0.9, 0.999) makes distillation harmful."""
+
+    num_steps: int = Field(
+        80, ge=1, le=10_000, description="Longest inner loop T; its length varies between min_steps and this."
+    )
+    min_steps: int = Field(20, ge=1, le=10_000, description="Shortest inner loop.")
+    batch_size: int | None = Field(None, ge=1, description="Synthetic sequences per inner step; null takes all of them.")
+    lr: float = Field(0.006, gt=0.0, le=1.0, description="Inner Adam learning rate.")
+    learn_lr: bool = Field(False, description="Learn the inner learning rate together with the synthetic data.")
+    betas: tuple[Beta, Beta] = Field((0.95, 0.975), description="Inner Adam decay rates.")
+    eps: float = Field(1e-8, gt=0.0, description="Added to the root of the second moment.")
+    eps_root: float = Field(1e-8, ge=0.0, description="Added under the root; keeps its derivative finite at 0.")
+
+    @model_validator(mode="after")
+    def _range_is_ordered(self) -> InnerConfig:
+        if self.min_steps > self.num_steps:
+            raise ValueError(
+                f"min_steps={self.min_steps} is above num_steps={self.num_steps}; lower min_steps or raise num_steps"
+            )
+        return self
+
+
+class OuterConfig(SpecModel):
+    """The outer loop: Adam on the synthetic data along the meta-gradient."""
+
+    num_steps: int = Field(400, ge=1, le=1_000_000, description="Outer steps; each costs one inner loop and its reverse sweep.")
+    batch_size: int = Field(256, ge=1, le=65_536, description="Real sequences per outer loss.")
+    lr: float = Field(0.015, gt=0.0, le=10.0, description="Outer learning rate, decayed to 0 by a cosine.")
+    clip_norm: float | Literal["median"] | None = Field(
+        "median", description="Largest meta-gradient norm; 'median' follows the running median of the last 50 steps."
+    )
+    average_decay: float = Field(0.95, ge=0.0, lt=1.0, description="Exponential moving average of the synthetic data.")
+    start_params: Literal["random", "trajectories", "mixed"] = Field("random", description="Where inner loops start.")
+    validate_every: int = Field(50, ge=1, description="Outer steps between validations of a fresh student.")
+    patience: int | None = Field(
+        None, ge=1, description="Stop after this many validations without a better one; null never stops."
+    )
+
+
+class MetaGradientConfig(SpecModel):
+    """How the meta-gradient is computed; see ``farzi_core.metagrad``."""
+
+    method: Literal["stored", "checkpointed", "truncated"] = Field(
+        "truncated",
+        description="'truncated' differentiates only the last `window` steps; the others differentiate all of them.",
+    )
+    window: int | None = Field(12, ge=1, description="Inner steps differentiated by 'truncated'; 30 is already chaotic.")
+
+    @model_validator(mode="after")
+    def _window_belongs_to_truncated(self) -> MetaGradientConfig:
+        if self.method == "truncated" and self.window is None:
+            raise ValueError("method 'truncated' needs a window; give a number of inner steps, for example 12")
+        return self
+
+
+class TeacherConfig(SpecModel):
+    """Students trained on real data, whose checkpoints give the start space and start parameters."""
+
+    num_trajectories: int = Field(1, ge=1, le=100, description="Independent trainings on real data.")
+    num_steps: int = Field(600, ge=1, le=1_000_000, description="Longest training of each, in batches; stops on validation.")
+    batch_size: int = Field(128, ge=1, le=65_536, description="Real sequences per step.")
+    lr: float = Field(3e-3, gt=0.0, le=1.0, description="Learning rate on real data.")
+    patience: int = Field(5, ge=1, description="Validations without a better one before a training on real data stops.")
+
+
+class EvaluationConfig(SpecModel):
+    """How the result is judged: fresh random students, full ranking, tuned full-data training."""
+
+    students: tuple[Architecture, ...] | None = Field(
+        None, description="Architectures judged; null takes the spec's own student."
+    )
+    num_seeds: int = Field(3, ge=1, le=100, description="Fresh students per cell.")
+    ks: tuple[Annotated[int, Field(ge=1, le=10_000)], ...] = Field((5, 10, 20, 100), description="Cut-offs of HR@k and NDCG@k.")
+    baselines: tuple[Baseline, ...] = Field(("random",), description="What the result is compared with at equal size.")
+    max_steps: int = Field(
+        400, ge=1, le=100_000, description="Longest training on synthetic data; the best step is chosen on validation."
+    )
+    repeats_allowed: bool | None = Field(
+        None,
+        description="Whether events of the history stay candidates; null decides from how often real targets repeat.",
+    )
+
+
+class DistillationSpec(SpecModel):
+    """Everything a distillation job is determined by, besides the data."""
+
+    preset: PresetName = Field("standard", description="Preset the other fields started from.")
+    student: StudentConfig = StudentConfig()
+    synthetic: SyntheticConfig = SyntheticConfig()
+    inner: InnerConfig = InnerConfig()
+    outer: OuterConfig = OuterConfig()
+    meta_gradient: MetaGradientConfig = MetaGradientConfig()
+    teacher: TeacherConfig = TeacherConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    precision: Literal["float32", "float64"] = Field("float32", description="Floating-point format of the distillation.")
+    seed: int = Field(0, ge=0, lt=2**31, description="Seed of every random choice; same seed, same bits on a CPU.")
+
+    @model_validator(mode="after")
+    def _parts_fit_together(self) -> DistillationSpec:
+        if self.synthetic.sequence_length > self.student.max_length:
+            raise ValueError(
+                f"synthetic.sequence_length={self.synthetic.sequence_length} is above student.max_length="
+                f"{self.student.max_length}; shorten the sequences or raise max_length"
+            )
+        batch_size = self.inner.batch_size
+        if batch_size is not None and batch_size > self.synthetic.num_sequences:
+            raise ValueError(
+                f"inner.batch_size={batch_size} is above synthetic.num_sequences={self.synthetic.num_sequences}; "
+                "lower it or use null for all sequences"
+            )
+        return self
+
+
+@dataclass(frozen=True)
+class DataSummary:
+    """What a spec is checked against before a job starts: the size of a validated data set."""
+
+    task: Task
+    num_sequences: int
+    num_events: int
+    vocab_size: int
+    max_sequence_length: int
+
+
+@dataclass(frozen=True)
+class SpecProblem:
+    """One reason why a spec does not fit a data set."""
+
+    pointer: str
+    detail: str
+
+
+def find_data_problems(spec: DistillationSpec, data: DataSummary) -> list[SpecProblem]:
+    """Return every way in which ``spec`` asks for more than ``data`` has; empty when the job can start."""
+    problems: list[SpecProblem] = []
+    synthetic = spec.synthetic
+    if data.task == "sequential_recommendation":
+        most_sequences, longest = data.num_sequences, data.max_sequence_length
+    else:
+        # Text is one stream cut into blocks: what bounds a summary is the number of events.
+        longest = data.num_events
+        most_sequences = max(1, data.num_events // synthetic.sequence_length)
+    if synthetic.num_sequences > most_sequences:
+        problems.append(
+            SpecProblem(
+                "/synthetic/num_sequences",
+                f"{synthetic.num_sequences} synthetic sequences were asked for, but the data set has only {most_sequences}; "
+                f"choose at most {most_sequences}",
+            )
+        )
+    if synthetic.sequence_length > longest:
+        problems.append(
+            SpecProblem(
+                "/synthetic/sequence_length",
+                f"synthetic sequences of {synthetic.sequence_length} events were asked for, but the longest sequence of the "
+                f"data set has {longest}; choose at most {longest}",
+            )
+        )
+    architectures = {spec.student.architecture, *(spec.evaluation.students or ())}
+    allowed = TASK_ARCHITECTURES[data.task]
+    for architecture in sorted(architectures.difference(allowed)):
+        pointer = "/student/architecture" if architecture == spec.student.architecture else "/evaluation/students"
+        problems.append(
+            SpecProblem(pointer, f"{architecture!r} does not fit task {data.task!r}; allowed: {', '.join(allowed)}")
+        )
+    return problems

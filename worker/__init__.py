@@ -1,0 +1,1 @@
+"""The worker: a Celery edge, a supervisor that claims jobs, and the run process that does the work."""
