@@ -1,0 +1,61 @@
+"""Fixtures of every suite: real servers, started at first use; a database, a flushed Redis and a bucket for each test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import create_engine
+
+import app.datasets.models
+import app.jobs.models
+import app.tenants.models  # noqa: F401
+from app.db import Base
+from tests.services.object_store import running_object_store
+from tests.services.postgres import TEMPLATE, PostgresServer, running_postgres
+from tests.services.redis import empty_redis, running_redis
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """Postgres with a template database that has every table."""
+    with running_postgres() as server:
+        server.execute(f"CREATE DATABASE {TEMPLATE}")
+        engine = create_engine(server.url_of(TEMPLATE))
+        Base.metadata.create_all(engine)
+        engine.dispose()
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
+    """URL of a database of the test's own, with every table."""
+    with postgres_server.fresh_database(TEMPLATE) as url:
+        yield url
+
+
+@pytest.fixture
+def empty_postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
+    """URL of a database of the test's own without tables, for the migrations."""
+    with postgres_server.fresh_database("template1") as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def redis_server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with running_redis(tmp_path_factory.mktemp("redis")) as url:
+        yield url
+
+
+@pytest.fixture
+def redis_url(redis_server_url: str) -> str:
+    """URL of an empty Redis."""
+    empty_redis(redis_server_url)
+    return redis_server_url
+
+
+@pytest.fixture(scope="session")
+def s3_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The ``s3_*`` fields of the settings for a real S3 server with one bucket; object keys are the test's to choose."""
+    with running_object_store(tmp_path_factory.mktemp("object-store")) as settings:
+        yield settings
