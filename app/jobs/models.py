@@ -38,6 +38,7 @@ class Job(Base):
     stop_requested: Mapped[str | None] = mapped_column(String(16), doc="A StopRequest the supervisor has not carried out yet.")
     deadline_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     deadline_s: Mapped[float | None] = mapped_column(Float)
+    available_at: Mapped[datetime | None] = mapped_column(UtcDateTime, doc="A retry after a failure is not claimed before.")
     lease_token: Mapped[int] = mapped_column(BigInteger, default=0)
     lease_expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     num_lost_runs: Mapped[int] = mapped_column(Integer, default=0)
