@@ -1,0 +1,57 @@
+# One virtual environment, .venv, made on first use; a stamp inside it says which extra of pyproject.toml is installed.
+PYTHON ?= python3
+BIN := .venv/bin
+LOCK := requirements.lock
+DEMO := .venv/.installed-demo
+DEV := .venv/.installed-dev
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+define CHECK_PYTHON
+$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	echo "Farzi needs Python 3.11 or newer as '$(PYTHON)'; name another one: make PYTHON=python3.11 ..." >&2; exit 1; }
+endef
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint types bench lock
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+demo: $(DEMO) ## Distil real flight data through the whole service and show what the result is worth
+	@$(BIN)/farzi demo
+
+test: $(DEV) ## Run every test, with real Postgres, Redis, S3 and Celery processes
+	@$(BIN)/pytest
+
+lint: $(DEV) ## Check style, format and the layers
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/lint-imports
+
+types: $(DEV) ## Check types
+	@$(BIN)/mypy
+
+bench: $(DEV) ## Run every benchmark and write its figures to bench/results
+	@set -e; for file in bench/*.py; do $(BIN)/python "$$file"; done
+
+lock: ## Resolve all dependencies anew and write them to requirements.lock
+	@$(CHECK_PYTHON)
+	@rm -rf .make/lock
+	$(PYTHON) -m venv .make/lock
+	.make/lock/bin/python -m pip install --editable '.[dev]'
+	.make/lock/bin/python -m pip freeze --exclude-editable | sed 's/+[^ ]*$$//' > $(LOCK)
+
+$(BIN)/python:
+	@$(CHECK_PYTHON)
+	@$(PYTHON) -m venv .venv
+
+$(DEMO): pyproject.toml $(LOCK) | $(BIN)/python
+	@echo "Installing into .venv; the first time takes some minutes."
+	@$(BIN)/python -m pip install --constraint $(LOCK) --editable '.[demo]'
+	@touch $@
+
+$(DEV): pyproject.toml $(LOCK) | $(BIN)/python
+	@echo "Installing into .venv; the first time takes some minutes."
+	@$(BIN)/python -m pip install --constraint $(LOCK) --editable '.[dev]'
+	@touch $@ $(DEMO)
