@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine
+from sqlalchemy.orm import Session, sessionmaker
 
 import app.datasets.models
 import app.jobs.models
 import app.tenants.models  # noqa: F401
-from app.db import Base
+from app.db import Base, make_engine, make_session_factory
+from app.settings import Settings
 from tests.services.object_store import running_object_store
 from tests.services.postgres import TEMPLATE, PostgresServer, running_postgres
 from tests.services.redis import empty_redis, running_redis
@@ -59,3 +62,20 @@ def s3_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
     """The ``s3_*`` fields of the settings for a real S3 server with one bucket; object keys are the test's to choose."""
     with running_object_store(tmp_path_factory.mktemp("object-store")) as settings:
         yield settings
+
+
+@pytest.fixture(params=["postgres", "sqlite"])
+def database_settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
+    """Settings of a service with a database of the test's own; the test runs once on each kind."""
+    if request.param == "sqlite":
+        return Settings(data_dir=tmp_path / "data")
+    return Settings(data_dir=tmp_path / "data", database_url=request.getfixturevalue("postgres_url"))
+
+
+@pytest.fixture
+def session_factory(database_settings: Settings) -> Iterator[sessionmaker[Session]]:
+    """Sessions on ``database_settings``, with every table."""
+    engine = make_engine(database_settings)
+    Base.metadata.create_all(engine)
+    yield make_session_factory(engine)
+    engine.dispose()

@@ -1,0 +1,134 @@
+"""Leases: who may run a job. The database decides, by its own clock, and every later write names the token it was given.
+
+A claim raises ``lease_token``, so a run that was thought dead and wakes up holds an old token and can change nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement, or_, select, update
+from sqlalchemy.orm import Session
+
+from app.clock import database_now
+from app.db import new_id
+from app.jobs.events import EventType, append_event
+from app.jobs.models import Job, Run
+from app.jobs.reaper import reap_expired
+from app.jobs.states import LEASED_STATUSES, JobStatus, StopRequest
+
+
+class LeaseLostError(Exception):
+    """The job belongs to another run by now, or to nobody: stop, and write nothing more."""
+
+
+@dataclass(frozen=True)
+class Lease:
+    """The right to write for a job: valid while the job is leased and ``token`` is still its token."""
+
+    job_id: str
+    token: int
+
+    @property
+    def held(self) -> tuple[ColumnElement[bool], ...]:
+        """The fence: conditions on the job's row that hold only for the run that owns it."""
+        return (Job.id == self.job_id, Job.lease_token == self.token, Job.status.in_(LEASED_STATUSES))
+
+
+@dataclass(frozen=True)
+class LeaseState:
+    """What the supervisor has to know of the job it watches."""
+
+    stop_requested: StopRequest | None
+    deadline_passed: bool
+
+
+def next_queued(session: Session, queue: str) -> str | None:
+    """Return the id of the oldest job of ``queue`` that may be claimed now."""
+    return session.scalar(
+        select(Job.id).where(Job.queue == queue, *_claimable(database_now(session))).order_by(Job.id).limit(1)
+    )
+
+
+def claim(session: Session, job_id: str, worker: str, *, lease_s: float, max_runs: int) -> Lease | None:
+    """Take the job for a new run, or return None if it is not to be had; the caller commits.
+
+    A job whose lease ran out is taken from its lost run first, so that the loss is recorded and counted.
+    """
+    reap_expired(session, max_runs=max_runs, job_id=job_id)
+    now = database_now(session)
+    token = session.scalar(
+        update(Job)
+        .where(Job.id == job_id, *_claimable(now))
+        .values(
+            status=JobStatus.RUNNING,
+            lease_token=Job.lease_token + 1,
+            lease_expires_at=now + timedelta(seconds=lease_s),
+            updated_at=now,
+        )
+        .returning(Job.lease_token)
+        .execution_options(synchronize_session=False)
+    )
+    if token is None:
+        return None
+    lease = Lease(job_id, token)
+    _begin_run(session, lock_held(session, lease), worker, now)
+    return lease
+
+
+def heartbeat(session: Session, lease: Lease, *, lease_s: float) -> LeaseState:
+    """Keep the lease for another ``lease_s`` seconds.
+
+    Raises:
+        LeaseLostError: it was lost before.
+    """
+    now = database_now(session)
+    job = lock_held(session, lease)
+    job.lease_expires_at = now + timedelta(seconds=lease_s)
+    return _state_of(job, now)
+
+
+def look(session: Session, lease: Lease) -> LeaseState:
+    """Read what is asked of the run, and lock nothing.
+
+    Raises:
+        LeaseLostError: the lease was lost.
+    """
+    job = session.scalar(select(Job).where(*lease.held).execution_options(populate_existing=True))
+    if job is None:
+        raise LeaseLostError(f"{lease.job_id}: token {lease.token} is not the job's any more")
+    return _state_of(job, database_now(session))
+
+
+def lock_held(session: Session, lease: Lease) -> Job:
+    """Lock the job's row until the commit and return it: what is written to it now is written by the lease's owner.
+
+    Raises:
+        LeaseLostError: the lease was lost.
+    """
+    job = session.scalar(select(Job).where(*lease.held).with_for_update().execution_options(populate_existing=True))
+    if job is None:
+        raise LeaseLostError(f"{lease.job_id}: token {lease.token} is not the job's any more")
+    return job
+
+
+def _claimable(now: datetime) -> tuple[ColumnElement[bool], ...]:
+    return (Job.status == JobStatus.QUEUED, or_(Job.available_at.is_(None), Job.available_at <= now))
+
+
+def _begin_run(session: Session, job: Job, worker: str, now: datetime) -> None:
+    job.started_at = job.started_at or now
+    job.ended_at = job.error_code = job.error_message = job.error_retryable = job.available_at = None
+    if job.deadline_at is None and job.deadline_s is not None:
+        job.deadline_at = now + timedelta(seconds=job.deadline_s)
+    run_id = new_id("run")
+    session.add(Run(id=run_id, job_id=job.id, number=job.lease_token, worker=worker[:200], started_at=now))
+    append_event(session, job.id, EventType.JOB_STARTED, {"run_id": run_id, "number": job.lease_token}, at=now)
+
+
+def _state_of(job: Job, now: datetime) -> LeaseState:
+    return LeaseState(
+        stop_requested=StopRequest(job.stop_requested) if job.stop_requested else None,
+        deadline_passed=job.deadline_at is not None and job.deadline_at <= now,
+    )

@@ -1,0 +1,135 @@
+"""What a run writes of itself while it works. Every transaction is fenced by the lease.
+
+Metrics and progress come often, so they wait for each other and are written together about once a second.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, TypeVar
+
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session, sessionmaker
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
+
+from app.clock import database_now
+from app.jobs.endings import fail
+from app.jobs.events import EventType, append_event
+from app.jobs.leases import Lease, lock_held
+from app.jobs.models import Job, JobMetric
+
+T = TypeVar("T")
+
+FLUSH_INTERVAL_S = 1.0
+DATABASE_PATIENCE_S = 60.0
+ETA_WINDOW_STEPS = 50
+METRIC_BATCH = 1000  # rows of one statement; SQLite allows 32,766 bound values
+
+
+class JobWriter:
+    """Writes for the job that ``lease`` is the lease of; every method raises LeaseLostError once that is over."""
+
+    def __init__(self, session_factory: sessionmaker[Session], lease: Lease) -> None:
+        self.lease = lease
+        self._session_factory = session_factory
+        self._metrics: dict[tuple[str, int], float] = {}
+        self._progress: tuple[int, int] | None = None
+        self._pace: deque[tuple[float, int]] = deque(maxlen=ETA_WINDOW_STEPS)
+        self._flushed_at = -math.inf
+
+    def event(self, event_type: EventType, data: dict[str, Any]) -> None:
+        """Append an event, after everything that was said before it."""
+        self._write(lambda session, job, now: append_event(session, job.id, event_type, data, at=now))
+
+    def phase(self, name: str) -> None:
+        """Say which phase begins."""
+
+        def begin_phase(session: Session, job: Job, now: datetime) -> None:
+            job.phase = name
+            append_event(session, job.id, EventType.PHASE_STARTED, {"phase": name}, at=now)
+
+        self._write(begin_phase)
+
+    def metrics(self, step: int, values: dict[str, float]) -> None:
+        """Add one value to each series; NaN and infinity are no measurement and are left out."""
+        self._metrics.update({(name, step): value for name, value in values.items() if math.isfinite(value)})
+        self._flush_if_due()
+
+    def progress(self, done: int, total: int) -> None:
+        """Say how far the job is, in units of work that take about equally long."""
+        self._pace.append((time.monotonic(), done))
+        self._progress = (done, total)
+        self._flush_if_due()
+
+    def checkpoint(self, key: str, step: int) -> str | None:
+        """Make ``key`` the newest checkpoint and return the key of the one that nobody needs any more."""
+
+        def turn_over(session: Session, job: Job, now: datetime) -> str | None:
+            dropped = job.previous_checkpoint_key
+            job.previous_checkpoint_key, job.checkpoint_key = job.checkpoint_key, key
+            append_event(session, job.id, EventType.CHECKPOINT_WRITTEN, {"step": step}, at=now)
+            return dropped
+
+        return self._write(turn_over)
+
+    def fail(self, code: str, message: str, *, retryable: bool = False) -> None:
+        """End the job badly."""
+        self._write(lambda session, job, now: fail(session, job, code, message, retryable=retryable, at=now))
+
+    def flush(self) -> None:
+        """Write what is waiting."""
+        self._write(lambda _session, _job, _now: None)
+
+    def _flush_if_due(self) -> None:
+        if time.monotonic() - self._flushed_at >= FLUSH_INTERVAL_S:
+            self.flush()
+
+    def _write(self, action: Callable[[Session, Job, datetime], T]) -> T:
+        """Write what is waiting and then ``action``, in one transaction; a database that restarts is waited for."""
+        for attempt in Retrying(
+            retry=retry_if_exception_type(OperationalError),
+            wait=wait_exponential(multiplier=0.1, max=5.0),
+            stop=stop_after_delay(DATABASE_PATIENCE_S),
+            reraise=True,
+        ):
+            with attempt, self._session_factory.begin() as session:
+                job = lock_held(session, self.lease)
+                now = database_now(session)
+                self._write_waiting(session, job, now)
+                result = action(session, job, now)
+        self._metrics.clear()
+        self._progress = None
+        self._flushed_at = time.monotonic()
+        return result
+
+    def _write_waiting(self, session: Session, job: Job, now: datetime) -> None:
+        job.updated_at = now
+        if self._progress is not None:
+            job.progress_step, job.progress_total = self._progress
+            job.progress_eta_s = self._eta_s()
+        rows = [
+            {"job_id": job.id, "name": name, "step": step, "value": value, "at": now}
+            for (name, step), value in self._metrics.items()
+        ]
+        for start in range(0, len(rows), METRIC_BATCH):
+            _upsert(session, rows[start : start + METRIC_BATCH])
+
+    def _eta_s(self) -> float | None:
+        (first_at, first_done), (last_at, last_done) = self._pace[0], self._pace[-1]
+        assert self._progress is not None
+        if last_done <= first_done:
+            return None
+        return (last_at - first_at) / (last_done - first_done) * max(self._progress[1] - last_done, 0)
+
+
+def _upsert(session: Session, rows: list[dict[str, Any]]) -> None:
+    """Insert metrics; a resumed run repeats steps, and the last value stands."""
+    dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
+    insert = dialect.insert(JobMetric).values(rows)
+    replaced = {"value": insert.excluded.value, "at": insert.excluded.at}
+    session.execute(insert.on_conflict_do_update(index_elements=["job_id", "name", "step"], set_=replaced))

@@ -1,0 +1,60 @@
+"""All that this service knows of Celery. A message is a doorbell: it names a job, and the database decides what happens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from celery import Celery
+
+from app.jobs.states import Queue
+
+RUN_JOB = "farzi.run_job"
+# Above the longest deadline: kombu gives a message that is older to a second worker, while the first is still at it.
+VISIBILITY_TIMEOUT_S = 30 * 24 * 3600
+
+
+def make_celery(broker_url: str) -> Celery:
+    """Create the application that both ends of the broker share."""
+    celery = Celery("farzi", broker=broker_url, set_as_current=False)
+    celery.conf.update(_configuration())
+    return celery
+
+
+def make_sender(celery: Celery) -> Callable[[str, str], None]:
+    """Return ``send(job_id, queue)``, which tells the broker of a job or raises what the broker's client raises."""
+
+    def send(job_id: str, queue: str) -> None:
+        celery.send_task(RUN_JOB, kwargs={"job_id": job_id}, queue=queue, ignore_result=True, retry=False)
+
+    return send
+
+
+def _configuration() -> dict[str, Any]:
+    return {
+        "task_serializer": "json",
+        "accept_content": ["json"],
+        "result_accept_content": ["json"],
+        "task_ignore_result": True,
+        "task_store_errors_even_if_ignored": False,
+        "task_acks_late": True,
+        "task_default_queue": str(Queue.CPU),
+        "task_create_missing_queues": True,
+        "worker_prefetch_multiplier": 1,
+        "worker_concurrency": 1,
+        "worker_pool": "solo",
+        # State and control of jobs live in the database; the broker carries doorbells only.
+        "worker_enable_remote_control": False,
+        "worker_send_task_events": False,
+        "worker_hijack_root_logger": False,
+        "worker_cancel_long_running_tasks_on_connection_loss": False,
+        "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,
+        "broker_transport_options": {
+            "visibility_timeout": VISIBILITY_TIMEOUT_S,
+            "socket_connect_timeout": 5.0,
+            "socket_keepalive": True,
+        },
+        "result_backend_transport_options": {"visibility_timeout": VISIBILITY_TIMEOUT_S},
+        "visibility_timeout": VISIBILITY_TIMEOUT_S,
+    }
