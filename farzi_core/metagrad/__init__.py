@@ -1,0 +1,39 @@
+"""Exact meta-gradients through Adam, usable on their own with any twice differentiable losses.
+
+``compute_meta_gradient`` is the whole of it. Derivation: ``docs/design/reverse-adam.md``.
+"""
+
+from farzi_core.metagrad.adam import (
+    AdamAdjoint,
+    AdamConfig,
+    AdamState,
+    adam_step,
+    adam_step_reverse,
+    init_adjoint,
+    init_state,
+)
+from farzi_core.metagrad.engine import METHODS, Method, compute_meta_gradient
+from farzi_core.metagrad.guards import NotDifferentiableError
+from farzi_core.metagrad.hvp import PRODUCTS, InnerLoss, Product
+from farzi_core.metagrad.reference import OuterLoss, unrolled_meta_gradient
+from farzi_core.metagrad.result import MetaGradient
+
+__all__ = [
+    "METHODS",
+    "PRODUCTS",
+    "AdamAdjoint",
+    "AdamConfig",
+    "AdamState",
+    "InnerLoss",
+    "MetaGradient",
+    "Method",
+    "NotDifferentiableError",
+    "OuterLoss",
+    "Product",
+    "adam_step",
+    "adam_step_reverse",
+    "compute_meta_gradient",
+    "init_adjoint",
+    "init_state",
+    "unrolled_meta_gradient",
+]

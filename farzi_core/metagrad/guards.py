@@ -1,0 +1,75 @@
+"""Turns what goes wrong inside a caller's loss into a sentence with a remedy: non-finite values, lost graphs, autograd's errors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from farzi_core.errors import ConfigError, FarziError, NumericalError
+
+_REMEDY = "lower the inner learning rate, use smoother betas such as (0.95, 0.975), or differentiate fewer steps"
+
+
+class NotDifferentiableError(FarziError):
+    """A loss cannot be differentiated in the way the meta-gradient needs."""
+
+    code = "not_differentiable"
+
+
+def check_scalar(loss: object, name: str) -> Tensor:
+    """Return ``loss`` if it is a scalar tensor with a graph."""
+    if not isinstance(loss, Tensor) or loss.numel() != 1:
+        given = f"a tensor of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else f"{type(loss).__name__}"
+        raise ConfigError(f"{name} returned {given}; return one number as a tensor, for example the mean over the batch")
+    if not loss.requires_grad:
+        raise NotDifferentiableError(
+            f"{name} does not depend on params: what it returned carries no graph. Remove .detach(), .item(), .data, "
+            "torch.no_grad() and conversions to numpy from it, and use the params it is given"
+        )
+    return loss.reshape(())
+
+
+def check_finite(values: Tensor, name: str, step: int) -> None:
+    """Raise NumericalError unless every entry is finite."""
+    if not bool(torch.isfinite(values).all()):
+        raise NumericalError(f"{name} is NaN or infinite at inner step {step}; {_REMEDY}", step=step, tensor=name)
+
+
+def check_finite_parts(values: Tensor, parts: Mapping[str, Tensor], name: str, step: int) -> None:
+    """As :func:`check_finite` for a flat vector, naming the part that is not finite."""
+    if bool(torch.isfinite(values).all()):
+        return
+    for part_name, part in parts.items():
+        check_finite(part, f"{name} of {part_name!r}", step)
+
+
+@contextmanager
+def explain_autograd_errors(name: str) -> Iterator[None]:
+    """Replace autograd's own errors by a :class:`NotDifferentiableError`; any other error passes unchanged."""
+    try:
+        yield
+    except (RuntimeError, NotImplementedError) as error:
+        explanation = _explain(str(error), name)
+        if explanation is None:
+            raise
+        raise NotDifferentiableError(explanation) from error
+
+
+def _explain(message: str, name: str) -> str | None:
+    reason = message.splitlines()[0]
+    if "inplace operation" in message or "in-place" in message:
+        return (
+            f"{name} changes a tensor in place that the meta-gradient still needs (often one of params or synthetic); use the "
+            "form that returns a new tensor, for example x * 2 instead of x.mul_(2)"
+        )
+    if "forward AD" in message or "jvp" in message:
+        return f"{name} uses an operation without forward-mode derivatives ({reason}); choose product='reverse_over_reverse'"
+    if "is not implemented" in message or "once_differentiable" in message:
+        return (
+            f"{name} uses an operation that cannot be differentiated twice ({reason}); replace it by plain tensor operations "
+            "(fused attention: write out the softmax; cuDNN recurrent layers: write out the cell)"
+        )
+    return None
