@@ -1,0 +1,99 @@
+"""What can go wrong between a caller and the service; every message says what to change."""
+
+# ruff: noqa: N818  (these name what happened, as the service's own words do: a job that failed is a JobFailed)
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from farzi_client.models import Dataset, Job
+
+
+class FarziClientError(Exception):
+    """Base of everything this package raises on purpose."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One reason why a request was refused: JSON pointer into the body, and what to change there."""
+
+    pointer: str
+    detail: str
+
+
+class ApiError(FarziClientError):
+    """The service answered with an error (``application/problem+json``).
+
+    Attributes:
+        code: stable name of the error, for programs.
+        status: HTTP status.
+        detail: sentence for people.
+        request_id: what the operators of the service find the request by.
+        retryable: whether the same request may succeed later.
+        problems: the fields at fault, where there are any.
+        retry_after_s: how long the service asked to wait, in seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        code: str,
+        status: int,
+        detail: str,
+        request_id: str | None = None,
+        retryable: bool = False,
+        problems: tuple[Problem, ...] = (),
+        retry_after_s: float | None = None,
+    ) -> None:
+        listed = "; ".join(f"{problem.pointer or '/'}: {problem.detail}" for problem in problems)
+        super().__init__(f"{detail} ({listed})" if listed else detail)
+        self.code = code
+        self.status = status
+        self.detail = detail
+        self.request_id = request_id
+        self.retryable = retryable
+        self.problems = problems
+        self.retry_after_s = retry_after_s
+
+
+class ConnectionFailed(FarziClientError):
+    """The service cannot be reached, or dropped the connection more often than the client retries."""
+
+
+class UnexpectedAnswer(FarziClientError):
+    """What answers at the URL does not speak this API: a proxy's page, another program, another version."""
+
+
+class IntegrityError(FarziClientError):
+    """Bytes that arrived are not the bytes that were published; nothing was kept."""
+
+
+class WaitTimeout(FarziClientError, TimeoutError):
+    """The job or data set was not done in time; it goes on."""
+
+
+class DatasetInvalid(FarziClientError):
+    """Validation refused the data set.
+
+    Attributes:
+        dataset: the data set as it is now; ``client.datasets.report`` has every bad row.
+    """
+
+    def __init__(self, message: str, dataset: Dataset) -> None:
+        super().__init__(message)
+        self.dataset = dataset
+
+
+class JobFailed(FarziClientError):
+    """The job ended without a result: it failed or was cancelled.
+
+    Attributes:
+        job: the job as it is now.
+    """
+
+    def __init__(self, job: Job) -> None:
+        reason = f"{job.error.message} ({job.error.code})" if job.error else "no result was published"
+        super().__init__(f"job {job.id} {job.status}: {reason}")
+        self.job = job

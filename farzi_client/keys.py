@@ -1,0 +1,35 @@
+"""API keys: create, list, revoke."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+from farzi_client.models import ApiKey
+from farzi_client.paging import iterate_pages
+from farzi_client.transport import Transport, segment
+
+PATH = "/v1/api-keys"
+
+
+class Keys:
+    """``client.keys``; needs a key of scope ``admin``."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def create(self, name: str, *, scopes: Sequence[str], expires_at: datetime | None = None) -> ApiKey:
+        """Create a key. The secret, ``key``, is in this answer and nowhere else afterwards."""
+        body: dict[str, Any] = {"name": name, "scopes": list(scopes)}
+        if expires_at is not None:
+            body["expires_at"] = expires_at.isoformat()
+        return ApiKey.from_json(self._transport.post(PATH, body))
+
+    def list(self) -> Iterator[ApiKey]:
+        """Yield every key, page after page, without secrets."""
+        return iterate_pages(self._transport, PATH, ApiKey, {})
+
+    def revoke(self, key_id: str) -> None:
+        """Make a key worthless at once."""
+        self._transport.delete(f"{PATH}/{segment(key_id)}")

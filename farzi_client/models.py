@@ -1,0 +1,206 @@
+"""What the service answers, as frozen dataclasses.
+
+Fields that this version does not know are kept in ``raw`` and otherwise ignored, so an older client works with a newer service.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from typing import Any, ClassVar, Generic, Self, TypeVar
+
+from farzi_client.errors import UnexpectedAnswer
+
+Parser = Callable[[Any], Any]
+
+TERMINAL_JOB_STATUSES = frozenset({"succeeded", "failed", "cancelled"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """Base of everything that is read from JSON.
+
+    Attributes:
+        raw: the object as the service sent it, unknown fields included.
+    """
+
+    parsers: ClassVar[Mapping[str, Parser]] = {}
+
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def from_json(cls, data: Any) -> Self:
+        """Build from the service's JSON.
+
+        Raises:
+            UnexpectedAnswer: a field without which nothing works is missing.
+        """
+        if not isinstance(data, Mapping):
+            raise UnexpectedAnswer(f"expected a JSON object for {cls.__name__}, got {type(data).__name__}")
+        values: dict[str, Any] = {"raw": data}
+        for item in fields(cls):
+            # An explicit null of a field with a default means the default: "not known yet".
+            if item.name in values or data.get(item.name) is None:
+                continue
+            values[item.name] = cls._parser_of(item.name)(data[item.name])
+        try:
+            return cls(**values)
+        except TypeError:
+            raise UnexpectedAnswer(
+                f"the answer for {cls.__name__} lacks fields; is FARZI_API_URL the address of a Farzi service?"
+            ) from None
+
+    @classmethod
+    def _parser_of(cls, name: str) -> Parser:
+        if name == "at" or name.endswith("_at"):
+            return datetime.fromisoformat
+        return cls.parsers.get(name, lambda value: value)
+
+
+def _each(model: type[Answer]) -> Parser:
+    return lambda items: tuple(model.from_json(item) for item in items)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset(Answer):
+    """A data set; ``status`` is ``awaiting_upload``, ``validating``, ``ready`` or ``invalid``.
+
+    ``sha256`` is of the bytes as uploaded.
+    """
+
+    id: str
+    status: str
+    name: str = ""
+    task: str = ""
+    format: str = ""
+    columns: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    size_bytes: int | None = None
+    sha256: str | None = None
+    num_sequences: int | None = None
+    num_events: int | None = None
+    vocab_size: int | None = None
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobProgress(Answer):
+    """How far a job is; ``fraction`` is between 0 and 1, ``eta_s`` in seconds."""
+
+    step: int = 0
+    total: int = 0
+    fraction: float = 0.0
+    eta_s: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobError(Answer):
+    """Why a job failed, and whether ``retry`` makes sense."""
+
+    code: str
+    message: str = ""
+    retryable: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run(Answer):
+    """One attempt at a job."""
+
+    id: str
+    number: int = 0
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    outcome: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Artifact(Answer):
+    """One published file of a job, with the digest its bytes must have."""
+
+    name: str
+    sha256: str
+    size_bytes: int = 0
+    media_type: str = "application/octet-stream"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job(Answer):
+    """A job; ``status`` is ``queued``, ``running``, ``cancelling``, ``paused``, ``succeeded``, ``failed`` or ``cancelled``."""
+
+    parsers: ClassVar[Mapping[str, Parser]] = {
+        "progress": JobProgress.from_json,
+        "error": JobError.from_json,
+        "runs": _each(Run),
+        "artifacts": _each(Artifact),
+    }
+
+    id: str
+    status: str
+    kind: str = ""
+    dataset_id: str | None = None
+    spec: Mapping[str, Any] = field(default_factory=dict)
+    phase: str | None = None
+    progress: JobProgress = field(default_factory=JobProgress)
+    error: JobError | None = None
+    runs: tuple[Run, ...] = ()
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    artifacts: tuple[Artifact, ...] = ()
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    created_at: datetime | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether nothing more happens to the job unless somebody retries it."""
+        return self.status in TERMINAL_JOB_STATUSES
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobEvent(Answer):
+    """Something that happened to a job; ``seq`` counts from 1 without gaps."""
+
+    seq: int
+    type: str
+    data: Mapping[str, Any] = field(default_factory=dict)
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricPoint(Answer):
+    """One value of a series; ``step`` counts inside its phase."""
+
+    step: int
+    value: float
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApiKey(Answer):
+    """A key; ``key`` is the secret itself, and only in the answer that created it."""
+
+    parsers: ClassVar[Mapping[str, Parser]] = {"scopes": tuple}
+
+    id: str
+    name: str = ""
+    scopes: tuple[str, ...] = ()
+    key: str | None = field(default=None, repr=False)
+    created_at: datetime | None = None
+    expires_at: datetime | None = None
+    revoked_at: datetime | None = None
+    last_used_at: datetime | None = None
+
+
+T = TypeVar("T", bound=Answer)
+
+
+@dataclass(frozen=True)
+class Page(Generic[T]):
+    """One page of a list; ``next_cursor`` gets the next one."""
+
+    data: tuple[T, ...]
+    has_more: bool
+    next_cursor: str | None
