@@ -1,0 +1,1 @@
+"""Tests of the project itself: its layers, build files, deployment files and documents."""
