@@ -126,7 +126,7 @@ class TeacherConfig(SpecModel):
     num_steps: int = Field(600, ge=1, le=1_000_000, description="Longest training of each, in batches; stops on validation.")
     batch_size: int = Field(128, ge=1, le=65_536, description="Real sequences per step.")
     lr: float = Field(3e-3, gt=0.0, le=1.0, description="Learning rate on real data.")
-    patience: int = Field(5, ge=1, description="Validations without a better one before a training on real data stops.")
+    patience: int = Field(8, ge=1, description="Looks without a better one before a training on real data stops.")
 
 
 class EvaluationConfig(SpecModel):
@@ -141,6 +141,19 @@ class EvaluationConfig(SpecModel):
     max_steps: int = Field(
         400, ge=1, le=100_000, description="Longest training on synthetic data; the best step is chosen on validation."
     )
+    num_validations: int = Field(
+        40, ge=1, le=1000, description="Looks at validation cases per training, on every side; the best one is kept."
+    )
+    patience: int = Field(8, ge=1, description="Looks without a better one before a training on synthetic data stops.")
+    max_validation_cases: int | None = Field(
+        2000, ge=1, description="Validation cases looked at, a fixed random subset; null takes all. The test is always whole."
+    )
+    lr_factors: tuple[Annotated[float, Field(gt=0.0, le=100.0)], ...] = Field(
+        (0.5, 1.0, 2.0),
+        min_length=1,
+        description="Multiples of each side's learning rate tried with its first seed; validation chooses one for the rest.",
+    )
+    hard_draws: int = Field(4, ge=1, le=100, description="Hard sequences drawn per latent sequence for side `hard`.")
     repeats_allowed: bool | None = Field(
         None,
         description="Whether events of the history stay candidates; null decides from how often real targets repeat.",

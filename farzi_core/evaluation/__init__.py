@@ -1,0 +1,1 @@
+"""Evaluation: fresh students on any data, full ranking or perplexity, comparison and report."""

@@ -1,0 +1,266 @@
+"""Training a fresh student, on any data, with the best step chosen on validation.
+
+Teachers, full-data baselines and students of synthetic data all train here, under one rule: start at random, take Adam
+steps, look at the validation cases at even intervals, keep the best look, stop when none of the last ones was better. A
+training is an object that advances step by step, so that it can be watched, stopped and resumed with the same numbers.
+
+Shape letters: B batch, L length, S synthetic sequences, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from farzi_core.distillation.checkpoint import Checkpoint
+from farzi_core.distillation.real_data import RealSequences
+from farzi_core.errors import NumericalError
+from farzi_core.evaluation.held_out import HeldOutCases
+from farzi_core.evaluation.metrics import LOWER_IS_BETTER, summarise
+from farzi_core.metagrad import AdamConfig, AdamState, adam_step, init_state
+from farzi_core.metagrad.vectors import ParamLayout
+from farzi_core.seeding import derive_generator
+from farzi_core.students import Params, Student, next_event_loss, soft_next_event_loss
+
+
+class TrainingData(Protocol):
+    """What a student is trained on."""
+
+    def loss(self, student: Student, params: Params, generator: torch.Generator) -> Tensor:
+        """Return the loss of one step; ``generator`` decides on batch and dropout."""
+        ...
+
+
+@dataclass(frozen=True)
+class RealData:
+    """Random windows of real sequences, with the student's dropout."""
+
+    sequences: RealSequences
+    batch_size: int
+    max_length: int
+    device: torch.device
+
+    def loss(self, student: Student, params: Params, generator: torch.Generator) -> Tensor:
+        # One event more than the student reads: the last one is only a target.
+        events = self.sequences.draw(self.batch_size, self.max_length + 1, generator).to(self.device)
+        return next_event_loss(student, params, events, dropout_generator=_on(self.device, generator))
+
+
+@dataclass(frozen=True)
+class HardData:
+    """A fixed set of hard sequences, int64 (N, L), padded on the left."""
+
+    events: Tensor
+    batch_size: int
+
+    def loss(self, student: Student, params: Params, generator: torch.Generator) -> Tensor:
+        return next_event_loss(student, params, draw_rows(self.events, self.batch_size, generator))
+
+
+@dataclass(frozen=True)
+class SoftData:
+    """Synthetic soft tokens (S, L, V)."""
+
+    probabilities: Tensor
+    batch_size: int
+
+    def loss(self, student: Student, params: Params, generator: torch.Generator) -> Tensor:
+        return soft_next_event_loss(student, params, draw_rows(self.probabilities, self.batch_size, generator))
+
+
+def draw_rows(rows: Tensor, batch_size: int, generator: torch.Generator) -> Tensor:
+    """Return distinct random rows, or all of them in order when the batch is no smaller."""
+    if batch_size >= len(rows):
+        return rows
+    return rows[torch.randperm(len(rows), generator=generator)[:batch_size].to(rows.device)]
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """The rule of one training.
+
+    Attributes:
+        adam: constants of the optimiser.
+        max_steps: longest training.
+        num_validations: looks at the validation cases, evenly spaced over ``max_steps``.
+        patience: looks without a better one before the training stops; None never stops.
+        metric: what "better" is measured by.
+    """
+
+    adam: AdamConfig
+    max_steps: int
+    num_validations: int
+    patience: int | None
+    metric: str
+
+    @property
+    def validate_every(self) -> int:
+        return max(1, self.max_steps // self.num_validations)
+
+    def is_better(self, value: float, best: float | None) -> bool:
+        if best is None:
+            return True
+        return value < best if self.metric in LOWER_IS_BETTER else value > best
+
+
+@dataclass(frozen=True)
+class TrainingStep:
+    """One step of a training.
+
+    Attributes:
+        step: from 1.
+        loss: in nats per event, before the step.
+        validation: the metric, when this step was looked at.
+    """
+
+    step: int
+    loss: float
+    validation: float | None
+
+
+class StudentTraining:
+    """One training of one fresh student.
+
+    Args:
+        student: the model.
+        data: what it is trained on.
+        validation: what the best step is chosen on.
+        plan: the rule.
+        seed: seed of the spec.
+        purpose: what makes this training's randomness its own, for example ``("teacher", 0)``.
+        dtype: of the parameters.
+        device: where the parameters live.
+    """
+
+    def __init__(
+        self,
+        student: Student,
+        data: TrainingData,
+        validation: HeldOutCases,
+        plan: TrainingPlan,
+        *,
+        seed: int,
+        purpose: tuple[str | int, ...],
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | None = None,
+    ) -> None:
+        self.student, self.plan = student, plan
+        self._data, self._validation = data, validation
+        self._seed, self._purpose = seed, purpose
+        start = init_on(student, derive_generator(seed, *purpose, "init"), dtype, device)
+        self._layout = ParamLayout(start)
+        self._state = init_state(self._layout.flatten(start))
+        self._best_params = self._state.params
+        self.best_value: float | None = None
+        self.best_step = 0
+        self.train_s = 0.0
+        self.train_s_to_best = 0.0
+        self._looks_since_best = 0
+
+    @property
+    def step(self) -> int:
+        """Steps taken."""
+        return self._state.step
+
+    @property
+    def finished(self) -> bool:
+        """Whether the training has had all its steps or run out of patience."""
+        patience = self.plan.patience
+        return self.step >= self.plan.max_steps or (patience is not None and self._looks_since_best >= patience)
+
+    @property
+    def params(self) -> Params:
+        """Parameters now."""
+        return self._layout.name(self._state.params)
+
+    @property
+    def best_params(self) -> Params:
+        """Parameters of the best look."""
+        return self._layout.name(self._best_params)
+
+    def advance(self) -> TrainingStep:
+        """Take one step, and look at the validation cases when it is time.
+
+        Raises:
+            NumericalError: the loss or the scores are not finite.
+        """
+        assert not self.finished
+        started = time.perf_counter()
+        loss = self._take_step()
+        self.train_s += time.perf_counter() - started
+        is_look = self.step % self.plan.validate_every == 0 or self.step == self.plan.max_steps
+        return TrainingStep(self.step, loss, self._look() if is_look else None)
+
+    def _take_step(self) -> float:
+        generator = derive_generator(self._seed, *self._purpose, self.step)
+        flat = self._state.params.detach().requires_grad_()
+        params = dict(zip(self._layout.names, self._layout.split(flat), strict=True))
+        loss = self._data.loss(self.student, params, generator)
+        (grad,) = torch.autograd.grad(loss, flat)
+        self._state = adam_step(AdamState(flat.detach(), *_moments(self._state), self.step), grad, self.plan.adam)
+        value = float(loss.detach())
+        if not value < float("inf"):
+            raise NumericalError(
+                f"the training loss is {value} at step {self.step}; lower the learning rate (it is {self.plan.adam.lr})",
+                step=self.step,
+                tensor="loss",
+            )
+        return value
+
+    def _look(self) -> float:
+        value = summarise(self._validation.measure(self.student, self.params))[self.plan.metric]
+        self._looks_since_best += 1
+        if self.plan.is_better(value, self.best_value):
+            self.best_value, self.best_step, self._best_params = value, self.step, self._state.params
+            self.train_s_to_best, self._looks_since_best = self.train_s, 0
+        return value
+
+    def checkpoint(self) -> Checkpoint:
+        """Return the state between two steps."""
+        tensors = {
+            "params": self._state.params,
+            "exp_avg": self._state.exp_avg,
+            "exp_avg_sq": self._state.exp_avg_sq,
+            "best_params": self._best_params,
+        }
+        values = {
+            "step": self.step,
+            "best_value": self.best_value,
+            "best_step": self.best_step,
+            "train_s": self.train_s,
+            "train_s_to_best": self.train_s_to_best,
+            "looks_since_best": self._looks_since_best,
+        }
+        return Checkpoint(tensors, values)
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Go on from a state that :meth:`checkpoint` returned."""
+        device = self._state.params.device
+        tensors = {name: tensor.to(device) for name, tensor in checkpoint.tensors.items()}
+        values = checkpoint.values
+        self._state = AdamState(tensors["params"], tensors["exp_avg"], tensors["exp_avg_sq"], values["step"])
+        self._best_params = tensors["best_params"]
+        self.best_value, self.best_step = values["best_value"], values["best_step"]
+        self.train_s, self.train_s_to_best = values["train_s"], values["train_s_to_best"]
+        self._looks_since_best = values["looks_since_best"]
+
+
+def init_on(student: Student, generator: torch.Generator, dtype: torch.dtype, device: torch.device | None) -> Params:
+    """Return fresh parameters, drawn on the CPU whatever the device, so that a seed means the same everywhere."""
+    params = student.init_params(generator, dtype)
+    return params if device is None else {name: value.to(device) for name, value in params.items()}
+
+
+def _moments(state: AdamState) -> tuple[Tensor, Tensor]:
+    return state.exp_avg, state.exp_avg_sq
+
+
+def _on(device: torch.device, generator: torch.Generator) -> torch.Generator:
+    if device.type == generator.device.type:
+        return generator
+    seed = int(torch.randint(2**62, (1,), generator=generator))
+    return torch.Generator(device).manual_seed(seed)
