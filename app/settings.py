@@ -31,6 +31,11 @@ class Settings(BaseSettings):
         None, description="Redis URL of the Celery broker; unset: no broker, the supervisor polls the job table."
     )
     s3_endpoint_url: str | None = Field(None, description="URL of the S3-compatible server; unset with S3_BUCKET set: AWS.")
+    s3_public_endpoint_url: str | None = Field(
+        None,
+        description="URL under which clients reach the S3 server, for download redirects; unset with S3_ENDPOINT_URL set: "
+        "downloads pass through the API.",
+    )
     s3_bucket: str | None = Field(None, description="Bucket for all objects; unset: a directory in DATA_DIR.")
     s3_access_key_id: str | None = Field(None, description="S3 access key; unset: boto3's own credential chain.")
     s3_secret_access_key: SecretStr | None = Field(None, description="S3 secret key.")
