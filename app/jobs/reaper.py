@@ -53,7 +53,7 @@ def ring_again(session: Session) -> int:
     return len(jobs)
 
 
-def _lose_all(session: Session, query: Select[tuple[Job]], reason: str, max_runs: int) -> list[str]:
+def _lose_all(session: Session, query: Select[Job], reason: str, max_runs: int) -> list[str]:
     locked = query.order_by(Job.id).with_for_update(skip_locked=True).execution_options(populate_existing=True)
     jobs = session.scalars(locked).all()
     now = database_now(session)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -92,13 +93,14 @@ def test_failing_ends_the_job_and_every_later_write(session_factory: Sessions, w
         job = session.get_one(Job, writer.lease.job_id)
     assert (job.status, job.error_code, job.error_retryable) == (JobStatus.FAILED, "numerical_failure", False)
     assert job.ended_at is not None
-    for write in (
+    writes: list[Callable[[], object]] = [
         writer.flush,
         lambda: writer.event(EventType.LOG_TAIL, {}),
         lambda: writer.phase("teacher"),
         lambda: writer.checkpoint("k", 1),
         lambda: writer.fail("internal", "again"),
-    ):
+    ]
+    for write in writes:
         with pytest.raises(LeaseLostError):
             write()
 

@@ -1,0 +1,121 @@
+"""A run's process: its words are kept, its whole group ends with it, and it ends with whoever started it."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.services.processes import is_running
+from worker.process import TAIL_LINES, RunProcess
+
+
+def script(text: str) -> list[str]:
+    return ["-c", textwrap.dedent(text)]
+
+
+def wait_until_gone(pid: int, *, timeout_s: float = 5.0) -> None:
+    give_up_at = time.monotonic() + timeout_s
+    while is_running(pid):
+        assert time.monotonic() < give_up_at, f"process {pid} still runs"
+        time.sleep(0.02)
+
+
+def wait_for_pid(path: Path) -> int:
+    give_up_at = time.monotonic() + 10
+    while not (path.exists() and path.read_text().endswith("\n")):
+        assert time.monotonic() < give_up_at, "the process did not start"
+        time.sleep(0.02)
+    return int(path.read_text())
+
+
+def test_the_last_lines_of_both_streams_are_kept(capfd: pytest.CaptureFixture[str]) -> None:
+    process = RunProcess(
+        script(f"import sys\nfor n in range({TAIL_LINES + 5}): print(n)\nsys.stderr.write('the end ' + 'x' * 9000)\nexit(3)"),
+        {"PYTHONUNBUFFERED": "1"},
+    )
+    assert process.wait(10) == 3
+    process.close()
+    assert len(process.tail) == TAIL_LINES
+    assert process.tail[0] == "6"
+    assert process.tail[-1].startswith("the end x")
+    assert len(process.tail[-1]) == 500
+    assert "the end" in capfd.readouterr().err
+
+
+def test_a_signal_is_told_from_an_exit_code() -> None:
+    process = RunProcess(script("import time; time.sleep(60)"), {})
+    assert process.wait(0.2) is None
+    process.signal_group(signal.SIGKILL)
+    assert process.wait(5) == -signal.SIGKILL
+    process.close()
+
+
+def test_what_the_run_started_ends_with_it(tmp_path: Path) -> None:
+    pid_file = tmp_path / "pid"
+    process = RunProcess(
+        script(f"""
+            import subprocess, sys
+            child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+            open({str(pid_file)!r}, "w").write(f"{{child.pid}}\\n")
+            child.wait()
+        """),
+        {},
+    )
+    grandchild = wait_for_pid(pid_file)
+    process.close()
+    wait_until_gone(grandchild)
+
+
+def test_a_run_ends_when_its_supervisor_is_killed(tmp_path: Path) -> None:
+    pid_file = tmp_path / "pid"
+    run = f"""
+        import os, signal, time
+        from worker.lifeline import die_with_standard_input
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        die_with_standard_input()
+        open({str(pid_file)!r}, "w").write(f"{{os.getpid()}}\\n")
+        time.sleep(60)
+    """
+    supervisor = subprocess.Popen(
+        [
+            sys.executable,
+            *script(f"""
+                from worker.process import RunProcess
+                first = RunProcess(["-c", "import time; time.sleep(5)"], {{}})
+                RunProcess(["-c", {textwrap.dedent(run)!r}], {{}}).wait(60)
+            """),
+        ]
+    )
+    pid = wait_for_pid(pid_file)
+    supervisor.kill()
+    supervisor.wait()
+    wait_until_gone(pid, timeout_s=2.0)
+
+
+def test_a_process_learns_that_its_parent_is_gone(tmp_path: Path) -> None:
+    pid_file = tmp_path / "pid"
+    child = f"""
+        import os, threading
+        from worker.lifeline import call_when_orphaned
+        gone = threading.Event()
+        call_when_orphaned(gone.set)
+        open({str(pid_file)!r}, "w").write(f"{{os.getpid()}}\\n")
+        gone.wait(60)
+    """
+    parent = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {textwrap.dedent(child)!r}]).wait()",
+        ]
+    )
+    pid = wait_for_pid(pid_file)
+    parent.kill()
+    parent.wait()
+    wait_until_gone(pid)

@@ -1,0 +1,52 @@
+"""A Celery worker for one queue: solo pool, one job at a time, maintenance in a thread beside it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+
+from celery import signals
+
+from app.db import make_engine, make_session_factory
+from app.queue import make_celery, make_sender
+from app.settings import Settings
+from worker.maintenance import Maintenance
+from worker.supervision import Supervisor
+from worker.tasks import register_tasks
+
+
+def serve_queue(settings: Settings, queue: str) -> int:
+    """Serve ``queue`` until SIGTERM, which gives the running job time for a checkpoint and its lease back."""
+    assert settings.broker_url is not None
+    shutdown = threading.Event()
+    engine = make_engine(settings)
+    session_factory = make_session_factory(engine)
+    celery = make_celery(settings.broker_url)
+    name = f"{queue}@{socket.gethostname()}:{os.getpid()}"
+    register_tasks(celery, Supervisor(settings, session_factory, name, shutdown))
+    # Two applications: the thread's connection to the broker is its own.
+    maintenance = Maintenance(settings, session_factory, make_sender(make_celery(settings.broker_url)))
+    thread = threading.Thread(target=maintenance.run, args=(shutdown,), name="maintenance")
+
+    def begin_shutdown(**_: object) -> None:
+        shutdown.set()
+
+    signals.worker_shutting_down.connect(begin_shutdown)
+    worker = celery.Worker(
+        hostname=name,
+        queues=[queue],
+        loglevel=settings.log_level.upper(),
+        quiet=True,
+        without_gossip=True,
+        without_mingle=True,
+        without_heartbeat=True,
+    )
+    thread.start()
+    try:
+        worker.start()
+    finally:
+        shutdown.set()
+        thread.join()
+        engine.dispose()
+    return int(worker.exitcode or 0)

@@ -1,0 +1,59 @@
+"""Housekeeping beside the runs: the outbox relay and the reaper. Every worker does it; several at once do no harm."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from sqlalchemy.orm import Session, sessionmaker
+
+from app.jobs.outbox import relay
+from app.jobs.reaper import reap_expired, ring_again
+from app.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+RELAY_INTERVAL_S = 0.5
+LONGEST_REAP_INTERVAL_S = 5.0
+RING_INTERVAL_S = 10.0
+
+
+class Maintenance:
+    """Periodic duties, each when it is due; one that fails is logged and tried again next time."""
+
+    def __init__(self, settings: Settings, session_factory: sessionmaker[Session], send: Callable[[str, str], None]) -> None:
+        self._session_factory = session_factory
+        self._send = send
+        self._max_runs = settings.max_runs
+        self._duties: list[tuple[float, Callable[[], object]]] = [
+            (RELAY_INTERVAL_S, self._relay),
+            (min(settings.lease_s / 4, LONGEST_REAP_INTERVAL_S), self._reap),
+            (RING_INTERVAL_S, self._ring),
+        ]
+
+    def run(self, stop: threading.Event) -> None:
+        """Do the duties until ``stop`` is set."""
+        due_at = [0.0] * len(self._duties)
+        while not stop.wait(RELAY_INTERVAL_S / 2):
+            for index, (interval_s, duty) in enumerate(self._duties):
+                if time.monotonic() < due_at[index]:
+                    continue
+                due_at[index] = time.monotonic() + interval_s
+                try:
+                    duty()
+                except Exception:  # a database or broker that is away for a while must not end this thread
+                    logger.exception("maintenance failed; it is tried again")
+
+    def _relay(self) -> None:
+        relay(self._session_factory, self._send)
+
+    def _reap(self) -> None:
+        with self._session_factory.begin() as session:
+            for job_id in reap_expired(session, max_runs=self._max_runs):
+                logger.warning("the lease of %s ran out", job_id)
+
+    def _ring(self) -> None:
+        with self._session_factory.begin() as session:
+            ring_again(session)

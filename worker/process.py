@@ -1,0 +1,81 @@
+"""One run as an operating-system process: started fresh, in a group of its own, and gone when whoever started it is gone.
+
+Its standard input is a pipe that nobody writes to: it ends when the supervisor does, however that happens (`lifeline.py`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections import deque
+from enum import IntEnum
+
+TAIL_LINES = 40
+TAIL_LINE_CHARACTERS = 500
+READER_PATIENCE_S = 2.0
+
+
+class ExitCode(IntEnum):
+    """What a run says with its exit code; every other code is a crash."""
+
+    REPORTED = 0  # the end is in the database
+    INTERNAL_ERROR = 70
+    STOPPED = 75  # as it was told to; the work so far is in a checkpoint
+    LEASE_LOST = 76  # the job is not this run's any more
+
+
+class RunProcess:
+    """A started run."""
+
+    def __init__(self, arguments: list[str], environment: dict[str, str]) -> None:
+        self._process = subprocess.Popen(  # noqa: S603  our own interpreter, and ids that the database made
+            [sys.executable, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **environment},
+            start_new_session=True,
+        )
+        self._tail: deque[str] = deque(maxlen=TAIL_LINES)
+        self._reader = threading.Thread(target=self._forward_output, name=f"output-of-{self.pid}", daemon=True)
+        self._reader.start()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def tail(self) -> list[str]:
+        """Last lines of what the run wrote to its standard streams."""
+        return list(self._tail)
+
+    def wait(self, timeout_s: float) -> int | None:
+        """Return the exit code (negative: the signal that ended it), or None if the run still goes on after ``timeout_s``."""
+        try:
+            return self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def signal_group(self, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, number)
+
+    def close(self) -> None:
+        """End whatever is left of the group and let go of its pipes."""
+        self.signal_group(signal.SIGKILL)
+        self._process.wait()
+        self._reader.join(READER_PATIENCE_S)
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+
+    def _forward_output(self) -> None:
+        assert self._process.stdout is not None
+        with self._process.stdout as output:
+            for line in output:
+                text = line.decode(errors="replace").rstrip()
+                self._tail.append(text[:TAIL_LINE_CHARACTERS])
+                sys.stderr.write(f"{text}\n")

@@ -1,0 +1,99 @@
+"""``python -m worker.run JOB_ID TOKEN``: one run of one job, in a process that ends with it."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import tempfile
+import threading
+from pathlib import Path
+
+from app.datasets.models import Dataset
+from app.jobs.leases import Lease, LeaseLostError, lock_held
+from app.jobs.progress import JobWriter
+from app.jobs.states import JobKind
+from app.settings import load_settings
+from farzi_core.errors import FarziError
+from worker.context import RunContext, RunStoppedError
+from worker.lifeline import die_with_standard_input
+from worker.process import ExitCode
+from worker.services import Services, connect
+
+logger = logging.getLogger(__name__)
+
+
+def main(arguments: list[str]) -> int:
+    """Run the job and return what the supervisor has to know."""
+    die_with_standard_input()
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda _number, _frame: stop.set())
+    job_id, token = arguments
+    services = connect(load_settings())
+    lease = Lease(job_id, int(token))
+    writer = JobWriter(services.session_factory, lease)
+    try:
+        return _run(services, writer, stop)
+    except LeaseLostError:
+        return ExitCode.LEASE_LOST
+    except Exception:
+        logger.exception("the run failed")
+        return ExitCode.INTERNAL_ERROR
+
+
+def _run(services: Services, writer: JobWriter, stop: threading.Event) -> ExitCode:
+    with tempfile.TemporaryDirectory(prefix="farzi-run-") as directory:
+        context = _make_context(services, writer, Path(directory), stop)
+        try:
+            _run_kind(context)
+        except RunStoppedError:
+            return ExitCode.STOPPED
+        except FarziError as error:
+            writer.fail(error.code, error.message)
+        except MemoryError:
+            writer.fail("out_of_memory", _out_of_memory_message(JobKind(context.job.kind)))
+    return ExitCode.REPORTED
+
+
+def _run_kind(context: RunContext) -> None:
+    """Each kind imports only what it needs: a validation no torch."""
+    if context.job.kind == JobKind.VALIDATION:
+        from worker.validation import run_validation  # noqa: PLC0415
+
+        run_validation(context)
+    elif context.job.kind == JobKind.DISTILLATION:
+        from worker.distillation import run_distillation  # noqa: PLC0415
+
+        run_distillation(context)
+    else:
+        raise FarziError(f"Jobs of kind {context.job.kind!r} cannot be run by this version.", code="unknown_kind")
+
+
+def _make_context(services: Services, writer: JobWriter, directory: Path, stop: threading.Event) -> RunContext:
+    with services.session_factory.begin() as session:
+        job = lock_held(session, writer.lease)
+        dataset = session.get_one(Dataset, job.dataset_id)
+    return RunContext(
+        settings=services.settings,
+        session_factory=services.session_factory,
+        store=services.store,
+        lease=writer.lease,
+        writer=writer,
+        job=job,
+        dataset=dataset,
+        directory=directory,
+        stop=stop,
+    )
+
+
+def _out_of_memory_message(kind: JobKind) -> str:
+    if kind == JobKind.VALIDATION:
+        return "Reading the file took more memory than an upload may; upload a smaller file."
+    return (
+        "The run did not fit into the memory of its machine. Make outer.batch_size, inner.batch_size or "
+        "synthetic.num_sequences smaller, or choose a meta_gradient.method that keeps less, such as 'checkpointed'."
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,161 @@
+"""Watch one run: keep its lease, carry requests to it, and write down how it ended if it could not do so itself."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+import time
+from collections.abc import Callable
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session, sessionmaker
+
+from app.clock import database_now
+from app.jobs import endings
+from app.jobs.events import EventType, append_event
+from app.jobs.leases import Lease, LeaseLostError, LeaseState, claim, heartbeat, lock_held, look
+from app.jobs.models import Job
+from app.jobs.states import JobKind, JobStatus, StopRequest
+from app.settings import Settings
+from worker.process import ExitCode, RunProcess
+
+logger = logging.getLogger(__name__)
+
+TICK_S = 0.1
+RUN_MODULE = "worker.run"
+# Signals a process gets for what it did, not from outside: the same file ends the next run in the same way.
+SELF_INFLICTED = {-signal.SIGXCPU, -signal.SIGABRT, -signal.SIGSEGV, -signal.SIGBUS, -signal.SIGILL, -signal.SIGFPE}
+
+
+class StopReason(StrEnum):
+    """Why the supervisor ended a run."""
+
+    CANCEL = "cancel"
+    PAUSE = "pause"
+    DEADLINE = "deadline"
+    SHUTDOWN = "shutdown"
+    LEASE_LOST = "lease_lost"
+
+
+class Supervisor:
+    """Runs jobs one after the other; ``worker`` is the name that the run's record carries."""
+
+    def __init__(
+        self, settings: Settings, session_factory: sessionmaker[Session], worker: str, shutdown: threading.Event
+    ) -> None:
+        self._settings = settings
+        self._session_factory = session_factory
+        self._worker = worker
+        self._shutdown = shutdown
+
+    def run_job(self, job_id: str) -> bool:
+        """Claim the job and see one run of it through; return whether it was to be had."""
+        with self._session_factory.begin() as session:
+            lease = claim(session, job_id, self._worker, lease_s=self._settings.lease_s, max_runs=self._settings.max_runs)
+        if lease is None:
+            return False
+        logger.info("run %s of %s begins", lease.token, job_id)
+        process = RunProcess(["-m", RUN_MODULE, lease.job_id, str(lease.token)], {})
+        try:
+            exit_code, reason = self._watch(process, lease)
+        finally:
+            process.close()
+        logger.info("run %s of %s ended: exit code %s, %s", lease.token, job_id, exit_code, reason or "by itself")
+        self._conclude(lease, exit_code, reason, process.tail)
+        return True
+
+    def _watch(self, process: RunProcess, lease: Lease) -> tuple[int, StopReason | None]:
+        heartbeat_at = time.monotonic() + self._settings.heartbeat_s
+        look_at = time.monotonic() + self._settings.control_poll_s
+        while (exit_code := process.wait(TICK_S)) is None:
+            now = time.monotonic()
+            reason: StopReason | None = StopReason.SHUTDOWN if self._shutdown.is_set() else None
+            if reason is None and now >= heartbeat_at:
+                heartbeat_at = now + self._settings.heartbeat_s
+                reason = self._ask(lambda session: heartbeat(session, lease, lease_s=self._settings.lease_s))
+            elif reason is None and now >= look_at:
+                look_at = now + self._settings.control_poll_s
+                reason = self._ask(lambda session: look(session, lease))
+            if reason is not None:
+                return self._stop(process, lease, reason), reason
+        return exit_code, None
+
+    def _ask(self, question: Callable[[Session], LeaseState]) -> StopReason | None:
+        try:
+            with self._session_factory.begin() as session:
+                state = question(session)
+        except LeaseLostError:
+            return StopReason.LEASE_LOST
+        except SQLAlchemyError:
+            # The run goes on meanwhile: it may end well before the lease does, and after that the fence decides.
+            logger.warning("the database does not answer", exc_info=True)
+            return None
+        if state.stop_requested is not None:
+            return StopReason.CANCEL if state.stop_requested == StopRequest.CANCEL else StopReason.PAUSE
+        return StopReason.DEADLINE if state.deadline_passed else None
+
+    def _stop(self, process: RunProcess, lease: Lease, reason: StopReason) -> int:
+        """Give the run its time for a checkpoint, with the lease kept, then end it."""
+        grace_s = 0.0 if reason is StopReason.LEASE_LOST else self._settings.stop_grace_s
+        if grace_s:
+            process.signal_group(signal.SIGTERM)
+        kill_at = time.monotonic() + grace_s
+        heartbeat_at = 0.0
+        while (exit_code := process.wait(TICK_S)) is None:
+            if time.monotonic() >= kill_at:
+                process.signal_group(signal.SIGKILL)
+            if grace_s and time.monotonic() >= heartbeat_at:
+                heartbeat_at = time.monotonic() + self._settings.heartbeat_s
+                self._ask(lambda session: heartbeat(session, lease, lease_s=self._settings.lease_s))
+        return exit_code
+
+    def _conclude(self, lease: Lease, exit_code: int, reason: StopReason | None, tail: list[str]) -> None:
+        """Write the end of a run that did not report it. Here at last the lease decides: a run that did has lost it."""
+        with self._session_factory.begin() as session:
+            try:
+                job = lock_held(session, lease)
+            except LeaseLostError:
+                return
+            now = database_now(session)
+            if reason is None and exit_code != ExitCode.STOPPED and tail:
+                append_event(session, job.id, EventType.LOG_TAIL, {"number": lease.token, "lines": tail}, at=now)
+            if reason is None:
+                self._conclude_own_end(session, job, exit_code, now)
+            else:
+                _carry_out(session, job, reason, now)
+
+    def _conclude_own_end(self, session: Session, job: Job, exit_code: int, now: datetime) -> None:
+        max_runs = self._settings.max_runs
+        if exit_code == ExitCode.STOPPED:
+            endings.release(session, job, at=now)
+        elif exit_code == ExitCode.INTERNAL_ERROR:
+            message = "An error of the service itself ended the run; the last lines of its log are among the job's events."
+            endings.retry_later(session, job, "internal", message, max_runs=max_runs, at=now)
+        elif job.kind == JobKind.VALIDATION and exit_code in SELF_INFLICTED:
+            endings.fail(session, job, "validation_limit", self._limit_message(), retryable=False, at=now)
+        else:
+            endings.lose(session, job, _describe_exit(exit_code), max_runs=max_runs, at=now)
+
+    def _limit_message(self) -> str:
+        return (
+            f"Reading the file took more than {self._settings.validation_memory_bytes} bytes of memory or "
+            f"{self._settings.validation_cpu_s} s of processor time; upload a smaller file."
+        )
+
+
+def _carry_out(session: Session, job: Job, reason: StopReason, now: datetime) -> None:
+    """Only a deadline needs words: for the rest the row says what is wanted by now, which may differ from what was."""
+    if reason is StopReason.DEADLINE and job.status == JobStatus.RUNNING:
+        message = f"The job was not done within its deadline of {job.deadline_s:g} s; give it more time or a smaller spec."
+        endings.fail(session, job, "deadline_exceeded", message, retryable=False, at=now)
+    else:
+        endings.release(session, job, at=now)
+
+
+def _describe_exit(exit_code: int) -> str:
+    if exit_code >= 0:
+        return f"its process ended with exit code {exit_code} and no result"
+    return f"its process was ended by {signal.Signals(-exit_code).name}"

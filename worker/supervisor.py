@@ -1,0 +1,112 @@
+"""``python -m worker.supervisor``: the embedded worker. It finds queued jobs by polling, one lane for each queue.
+
+Only one runs for a data directory; it stops in good order on SIGTERM, SIGINT or when the process that started it is gone.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy.orm import Session, sessionmaker
+
+from app.db import make_engine, make_session_factory
+from app.jobs.leases import next_queued
+from app.jobs.reaper import reap_all
+from app.jobs.states import Queue
+from app.settings import Settings, SettingsError, load_settings
+from worker.lifeline import call_when_orphaned
+from worker.maintenance import Maintenance
+from worker.supervision import Supervisor
+
+logger = logging.getLogger(__name__)
+
+LOCK_NAME = "supervisor.lock"
+POLL_S = 0.3
+LOCK_POLL_S = 0.2
+
+
+def main() -> int:
+    """Serve both queues until told to stop."""
+    try:
+        settings = load_settings()
+    except SettingsError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: stop.set())
+    call_when_orphaned(stop.set)
+    with _only_one(settings, stop):
+        if not stop.is_set():
+            serve(settings, stop)
+    return 0
+
+
+def serve(settings: Settings, stop: threading.Event) -> None:
+    """Take over what a supervisor before this one left behind, then run the lanes and the maintenance."""
+    engine = make_engine(settings)
+    session_factory = make_session_factory(engine)
+    if engine.dialect.name == "sqlite":  # nobody else can hold a lease; on Postgres another machine may, until it runs out
+        with session_factory.begin() as session:
+            for job_id in reap_all(session, max_runs=settings.max_runs):
+                logger.info("%s goes on after a restart", job_id)
+    maintenance = Maintenance(settings, session_factory, send=_tell_nobody)
+    threads = [threading.Thread(target=maintenance.run, args=(stop,), name="maintenance")]
+    threads += [
+        threading.Thread(target=_serve_lane, args=(settings, session_factory, queue, stop), name=f"lane-{queue}")
+        for queue in Queue
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    engine.dispose()
+
+
+def _serve_lane(settings: Settings, session_factory: sessionmaker[Session], queue: Queue, stop: threading.Event) -> None:
+    supervisor = Supervisor(settings, session_factory, f"embedded-{queue}@{socket.gethostname()}:{os.getpid()}", stop)
+    while not stop.wait(POLL_S):
+        try:
+            with session_factory.begin() as session:
+                job_id = next_queued(session, queue)
+            if job_id is not None:
+                supervisor.run_job(job_id)
+        except Exception:  # the lane outlives a database that is away, and the lease covers the job meanwhile
+            logger.exception("lane %s failed; it goes on", queue)
+
+
+def _tell_nobody(job_id: str, queue: str) -> None:
+    """There is no broker: the lanes look for themselves."""
+    logger.debug("%s waits in queue %s", job_id, queue)
+
+
+@contextmanager
+def _only_one(settings: Settings, stop: threading.Event) -> Iterator[None]:
+    """Hold the lock of the data directory, waiting for a supervisor that is still at its last checkpoint."""
+    directory = settings.resolved_data_dir
+    directory.mkdir(parents=True, exist_ok=True)
+    with (directory / LOCK_NAME).open("w") as lock:
+        waiting = False
+        while not stop.is_set():
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if not waiting:
+                    logger.warning("another supervisor serves %s; waiting for it to end", directory)
+                waiting = True
+                stop.wait(LOCK_POLL_S)
+        yield
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,82 @@
+"""A run of kind ``validation``: read an upload under limits and say whether it is a data set. Imports no torch.
+
+The file is the user's: whatever it holds ends in a verdict on the data set, and the job has done its work either way.
+"""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from typing import Any
+
+from app.clock import database_now
+from app.datasets.verdicts import ValidatedContent, accept_dataset, refuse_dataset
+from app.jobs.endings import succeed
+from app.jobs.leases import lock_held
+from farzi_core.data.reading import ReadResult, read_dataset
+from farzi_core.data.sequences import SequenceDataset
+from farzi_core.data_options import ColumnMapping, DatasetOptions
+from worker.context import RunContext
+from worker.limits import limit_process
+
+
+def run_validation(context: RunContext) -> None:
+    """Read the upload and write the verdict.
+
+    Raises:
+        MemoryError: the file takes more memory than it may.
+    """
+    # There is nothing to save, and a long call into a parser would not notice a flag.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    upload = context.directory / "content"
+    assert context.dataset.content_key is not None, "validation before the upload"
+    context.store.fetch_file(context.dataset.content_key, upload)
+    limit_process(context.settings.validation_memory_bytes, context.settings.validation_cpu_s)
+    result = _read(context, upload)
+    if result.dataset is None:
+        _refuse(context, result.report)
+    else:
+        _accept(context, result, result.dataset)
+
+
+def _read(context: RunContext, upload: Path) -> ReadResult:
+    declared = context.dataset
+    return read_dataset(
+        upload,
+        task=declared.task,
+        format=declared.format,
+        columns=ColumnMapping.model_validate(declared.columns or {}),
+        options=DatasetOptions.model_validate(declared.options),
+        max_rows=context.settings.max_dataset_rows,
+        on_progress=context.writer.progress,
+    )
+
+
+def _accept(context: RunContext, result: ReadResult, dataset: SequenceDataset) -> None:
+    canonical = context.directory / "canonical.parquet"
+    dataset.write_parquet(canonical)
+    key = f"datasets/{context.dataset.id}/{context.lease.token}/canonical.parquet"
+    context.store.put_file(key, canonical)
+    summary = dataset.summary()
+    content = ValidatedContent(
+        canonical_key=key,
+        num_sequences=summary.num_sequences,
+        num_events=summary.num_events,
+        vocab_size=summary.vocab_size,
+        max_sequence_length=summary.max_sequence_length,
+        report=result.report,
+        preview=result.preview,
+    )
+    with context.session_factory.begin() as session:
+        job = lock_held(session, context.lease)
+        now = database_now(session)
+        accept_dataset(session, job.dataset_id, content, at=now)
+        succeed(session, job, {"verdict": "ready"}, at=now)
+
+
+def _refuse(context: RunContext, report: dict[str, Any]) -> None:
+    with context.session_factory.begin() as session:
+        job = lock_held(session, context.lease)
+        now = database_now(session)
+        refuse_dataset(session, job.dataset_id, report, at=now)
+        succeed(session, job, {"verdict": "invalid"}, at=now)
