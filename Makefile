@@ -33,7 +33,7 @@ types: $(DEV) ## Check types
 	@$(BIN)/mypy
 
 bench: $(DEV) ## Run every benchmark and write its figures to bench/results
-	@set -e; for file in bench/*.py; do $(BIN)/python "$$file"; done
+	@set -e; for file in bench/[a-z]*.py; do $(BIN)/python "$$file"; done
 
 lock: ## Resolve all dependencies anew and write them to requirements.lock
 	@$(CHECK_PYTHON)

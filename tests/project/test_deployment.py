@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 import yaml
+from app.main import create_app
 from dockerfile_parse import DockerfileParser
 from sqlalchemy import make_url
 
 from app.jobs.states import Queue
-from app.main import create_app
 from app.settings import ENV_PREFIX, Settings
 from tests.project import commands
 from tests.project.repository import ROOT, project, read
