@@ -3,15 +3,16 @@
 
 FROM python:3.11-slim AS builder
 WORKDIR /build
+ENV PIP_CACHE_DIR=/var/cache/pip
 RUN python -m venv /opt/farzi
 COPY . .
 
 FROM builder AS api-builder
-RUN --mount=type=cache,target=/root/.cache/pip \
+RUN --mount=type=cache,target=/var/cache/pip \
     /opt/farzi/bin/pip install --constraint requirements.lock ".[server]"
 
 FROM builder AS worker-builder
-RUN --mount=type=cache,target=/root/.cache/pip \
+RUN --mount=type=cache,target=/var/cache/pip \
     /opt/farzi/bin/pip install --constraint requirements.lock ".[worker]"
 
 FROM python:3.11-slim AS runtime
