@@ -9,9 +9,7 @@ import pytest
 from sqlalchemy import create_engine
 from sqlalchemy.orm import Session, sessionmaker
 
-import app.datasets.models
-import app.jobs.models
-import app.tenants.models  # noqa: F401
+import app.jobs.models  # noqa: F401  every table
 from app.db import Base, make_engine, make_session_factory
 from app.settings import Settings
 from tests.services.object_store import running_object_store

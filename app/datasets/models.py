@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
+import app.tenants.models  # noqa: F401  whoever uses this table needs the ones its foreign keys name
 from app.db import Base, JsonObject, UtcDateTime
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import BigInteger, CheckConstraint, Float, ForeignKey, Index, Integer, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
+import app.datasets.models  # noqa: F401  whoever uses this table needs the ones its foreign keys name
 from app.db import Base, JsonObject, UtcDateTime
 from app.jobs.states import JobKind, JobStatus
 
