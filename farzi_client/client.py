@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from farzi_client.artifacts import Artifacts
 from farzi_client.datasets import Datasets
-from farzi_client.errors import FarziClientError
+from farzi_client.errors import NoApiKey
 from farzi_client.jobs import Jobs
 from farzi_client.keys import Keys
 from farzi_client.transport import Transport
@@ -28,7 +28,7 @@ class Client:
         max_retries: further attempts after a dropped connection or a 429, 502, 503 or 504.
 
     Raises:
-        FarziClientError: there is no key, or it cannot be one.
+        NoApiKey: there is no key, or it cannot be one.
     """
 
     def __init__(
@@ -41,9 +41,9 @@ class Client:
     ) -> None:
         key = (api_key or os.environ.get(KEY_VARIABLE, "")).strip()
         if not key:
-            raise FarziClientError(f"no API key: set {KEY_VARIABLE}, or pass api_key")
+            raise NoApiKey(f"no API key: set {KEY_VARIABLE}, or pass api_key")
         if not key.isascii() or not key.isprintable() or " " in key:
-            raise FarziClientError(f"the API key has characters that no key has; look at {KEY_VARIABLE}")
+            raise NoApiKey(f"the API key has characters that no key has; look at {KEY_VARIABLE}")
         url = base_url or os.environ.get(URL_VARIABLE) or DEFAULT_URL
         self._transport = Transport(url, key, timeout_s=timeout_s, max_retries=max_retries)
         self.datasets = Datasets(self._transport)

@@ -58,6 +58,10 @@ class ApiError(FarziClientError):
         self.retry_after_s = retry_after_s
 
 
+class NoApiKey(FarziClientError):
+    """There is no key, or what stands in its place cannot be one."""
+
+
 class ConnectionFailed(FarziClientError):
     """The service cannot be reached, or dropped the connection more often than the client retries."""
 

@@ -18,6 +18,7 @@ from farzi_client.errors import ApiError, ConnectionFailed, Problem, UnexpectedA
 
 IN_FLIGHT_CODE = "idempotency_key_in_flight"
 RETRIED_STATUSES = frozenset({429, 502, 503, 504})
+LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
 # A server that asks for more than this is better reported to the caller than slept through.
 LONGEST_RETRY_AFTER_S = 60.0
 
@@ -34,7 +35,14 @@ class Transport:
         headers = {"User-Agent": f"farzi-client/{_version()}", "Accept": "application/json"}
         if api_key:
             headers["Authorization"] = f"Bearer {api_key}"
-        self._http = httpx.Client(base_url=self.base_url, headers=headers, timeout=httpx.Timeout(timeout_s, connect=10.0))
+        with self._connection_errors():
+            self._http = httpx.Client(
+                base_url=self.base_url,
+                headers=headers,
+                timeout=httpx.Timeout(timeout_s, connect=10.0),
+                # A proxy for the world outside cannot reach a service on this machine.
+                trust_env=httpx.URL(self.base_url).host not in LOOPBACK_HOSTS,
+            )
 
     def close(self) -> None:
         self._http.close()

@@ -1,0 +1,5 @@
+"""``python -m farzi_client.cli``: the same as ``farzi``."""
+
+from farzi_client.cli import main
+
+main()

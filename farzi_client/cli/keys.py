@@ -1,0 +1,61 @@
+"""``farzi keys``: create, list, revoke."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+import typer
+
+from farzi_client.cli.output import JsonOption, Output, QuietOption, list_table
+from farzi_client.client import Client
+
+app = typer.Typer(help="API keys of your team; needs a key of scope admin.", no_args_is_help=True)
+
+DEFAULT_SCOPES = ["datasets:read", "datasets:write", "jobs:read", "jobs:write"]
+
+
+@app.command()
+def create(
+    name: Annotated[str, typer.Argument(help="What the key is for.", show_default=False)],
+    scope: Annotated[
+        list[str] | None,
+        typer.Option(help=f"Scope; may be repeated. Default: {' '.join(DEFAULT_SCOPES)}", show_default=False),
+    ] = None,
+    expires_in_days: Annotated[int | None, typer.Option(min=1, help="Days until it expires; default: never.")] = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Create a key and print it; it is shown this once."""
+    output = Output(as_json=as_json, quiet=quiet)
+    expires_at = None if expires_in_days is None else datetime.now(UTC) + timedelta(days=expires_in_days)
+    with Client() as client:
+        key = client.keys.create(name, scopes=scope or DEFAULT_SCOPES, expires_at=expires_at)
+    output.remark(f"{key.id} ({', '.join(key.scopes)}); this is the only time that the key is shown:")
+    output.result(dict(key.raw), lambda console: console.print(key.key))
+
+
+@app.command("list")
+def list_keys(as_json: JsonOption = False, quiet: QuietOption = False) -> None:
+    """List keys; without their secrets, which nobody has."""
+    output = Output(as_json=as_json, quiet=quiet)
+    with Client() as client:
+        keys = list(client.keys.list())
+    table = list_table("id", "name", "scopes", "expires", "last used", "revoked")
+    for key in keys:
+        times = (key.expires_at, key.last_used_at, key.revoked_at)
+        table.add_row(key.id, key.name, " ".join(key.scopes), *(at.strftime("%Y-%m-%d %H:%M") if at else "-" for at in times))
+    output.result([dict(key.raw) for key in keys], lambda console: console.print(table))
+
+
+@app.command()
+def revoke(
+    key_id: Annotated[str, typer.Argument(metavar="KEY_ID", show_default=False)],
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Make a key worthless at once."""
+    output = Output(as_json=as_json, quiet=quiet)
+    with Client() as client:
+        client.keys.revoke(key_id)
+    output.result({"id": key_id, "revoked": True}, lambda console: console.print(f"revoked {key_id}"))

@@ -1,0 +1,68 @@
+"""``farzi serve``, ``farzi worker``, ``farzi db``: the server's own parts, loaded only when they are asked for."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated, Literal
+
+import typer
+
+from farzi_client.cli.failures import UsageProblem
+
+database = typer.Typer(help="The service's database.", no_args_is_help=True)
+
+QueueName = Literal["gpu", "cpu"]
+
+
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on; overrides FARZI_HOST.")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port to listen on; overrides FARZI_PORT.")] = None,
+    data_dir: Annotated[
+        Path | None, typer.Option(file_okay=False, help="Where an embedded service keeps everything; overrides FARZI_DATA_DIR.")
+    ] = None,
+) -> None:
+    """Run the API; without a broker, its worker too."""
+    is_embedded = not os.environ.get("FARZI_BROKER_URL")
+    if is_embedded:
+        _require("torch", "farzi serve", "server,worker")
+    module = _load("app.serve", "farzi serve", "server,worker" if is_embedded else "server")
+    for name, value in (("FARZI_HOST", host), ("FARZI_PORT", port), ("FARZI_DATA_DIR", data_dir)):
+        if value is not None:
+            os.environ[name] = str(value)
+    raise typer.Exit(module.run())
+
+
+def worker(queue: Annotated[QueueName, typer.Option(help="gpu: training; cpu: parsing and housekeeping.")]) -> None:
+    """Run the jobs of one queue, for a service with a broker."""
+    _require("torch", "farzi worker", "worker")
+    module = _load("worker.main", "farzi worker", "worker")
+    raise typer.Exit(module.main(["--queue", queue]))
+
+
+@database.callback()
+def _database() -> None:
+    """Keep ``upgrade`` a command of ``farzi db`` though it is the only one."""
+
+
+@database.command()
+def upgrade() -> None:
+    """Bring the database's tables up to this version."""
+    module = _load("app.migrate", "farzi db", "server")
+    raise typer.Exit(module.main())
+
+
+def _require(module: str, command: str, extras: str) -> None:
+    """Raise unless ``module`` is installed, without importing it."""
+    if importlib.util.find_spec(module) is None:
+        raise UsageProblem(f"'{command}' needs more than the client; install it with: pip install 'farzi[{extras}]'")
+
+
+def _load(module: str, command: str, extras: str) -> ModuleType:
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError:
+        raise UsageProblem(f"'{command}' needs more than the client; install it with: pip install 'farzi[{extras}]'") from None
