@@ -1,4 +1,7 @@
-"""Turns what goes wrong inside a caller's loss into a sentence with a remedy: non-finite values, lost graphs, autograd's errors."""
+"""Turns what goes wrong inside a caller's loss into a sentence with a remedy: non-finite values, lost graphs, autograd errors.
+
+Knows messages of autograd, and nothing of how gradients are used.
+"""
 
 from __future__ import annotations
 

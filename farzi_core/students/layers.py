@@ -26,6 +26,8 @@ NORM_EPS = 1e-5
 class BlockStack:
     """Shape of a stack of pre-norm blocks: causal self-attention, then a two-layer feed-forward network.
 
+    Only the final norm has a scale and a shift: those of the others would be absorbed by the linear layer that follows.
+
     Attributes:
         num_blocks: how many.
         num_heads: attention heads N.
@@ -48,10 +50,8 @@ class BlockStack:
         params: Params = {}
         for i in range(self.num_blocks):
             block = f"blocks.{i}"
-            params |= _init_norm(f"{block}.attention_norm", self.hidden_size, generator, dtype)
             params |= _init_linear(f"{block}.attention_in", self.hidden_size, 3 * self.hidden_size, generator, dtype)
             params |= _init_linear(f"{block}.attention_out", self.hidden_size, self.hidden_size, generator, dtype)
-            params |= _init_norm(f"{block}.feed_forward_norm", self.hidden_size, generator, dtype)
             params |= _init_linear(f"{block}.feed_forward_in", self.hidden_size, self.feed_forward_size, generator, dtype)
             params |= _init_linear(f"{block}.feed_forward_out", self.feed_forward_size, self.hidden_size, generator, dtype)
         return params | _init_norm("final_norm", self.hidden_size, generator, dtype)
@@ -63,9 +63,9 @@ class BlockStack:
         states = inputs.reshape(batch * length, self.hidden_size)
         for i in range(self.num_blocks):
             block = f"blocks.{i}"
-            attended = self._attend(params, block, layer_norm(params, f"{block}.attention_norm", states), bias, length)
+            attended = self._attend(params, block, standardize(states), bias, length)
             states = states + dropout(attended, self.dropout, dropout_generator)
-            fed = self._feed_forward(params, block, layer_norm(params, f"{block}.feed_forward_norm", states))
+            fed = self._feed_forward(params, block, standardize(states))
             states = states + dropout(fed, self.dropout, dropout_generator)
         return layer_norm(params, "final_norm", states).view(batch, length, self.hidden_size)
 
@@ -73,14 +73,12 @@ class BlockStack:
         batch, heads = states.shape[0] // length, self.num_heads
         width = self.hidden_size // heads
         joint = linear(params, f"{block}.attention_in", states).view(batch, length, 3, heads, width)
-        joint = joint.permute(2, 0, 3, 1, 4)  # (3, B, N, L, K)
-        queries_keys, values = joint[:2], joint[2]
+        joint = joint.permute(2, 0, 3, 1, 4).reshape(3, batch * heads, length, width)
+        queries, keys, values = joint.unbind(0)  # each (B N, L, K)
         if self.rotary:
-            queries_keys = _rotate(queries_keys, length)
-        queries = queries_keys[0].reshape(batch * heads, length, width)
-        keys = queries_keys[1].reshape(batch * heads, length, width)
+            queries, keys = _rotate(queries), _rotate(keys)
         scores = torch.baddbmm(bias, queries, keys.transpose(1, 2), alpha=width**-0.5)  # (B N, L, L)
-        mixed = torch.bmm(scores.softmax(-1), values.reshape(batch * heads, length, width))
+        mixed = torch.bmm(scores.softmax(-1), values)
         mixed = mixed.view(batch, heads, length, width).transpose(1, 2).reshape(batch * length, self.hidden_size)
         return linear(params, f"{block}.attention_out", mixed)
 
@@ -99,8 +97,13 @@ def linear(params: Params, name: str, inputs: Tensor) -> Tensor:
     return torch.addmm(params[f"{name}.bias"], inputs, params[f"{name}.weight"])
 
 
+def standardize(inputs: Tensor) -> Tensor:
+    """Shift and scale the rows of (rows, H) to mean 0 and variance 1."""
+    return F.layer_norm(inputs, inputs.shape[-1:], eps=NORM_EPS)
+
+
 def layer_norm(params: Params, name: str, inputs: Tensor) -> Tensor:
-    """Normalise the last dimension, then scale and shift."""
+    """Standardise, then scale and shift by learned values."""
     weight = params[f"{name}.weight"]
     return F.layer_norm(inputs, weight.shape, weight, params[f"{name}.bias"], NORM_EPS)
 
@@ -161,7 +164,7 @@ def _rotation(length: int, width: int, dtype: torch.dtype, device: torch.device)
         return torch.cat([cosines, cosines], -1).to(dtype), torch.cat([-sines, sines], -1).to(dtype)
 
 
-def _rotate(states: Tensor, length: int) -> Tensor:
-    width = states.shape[-1]
+def _rotate(states: Tensor) -> Tensor:
+    length, width = states.shape[-2:]
     cosines, sines = _rotation(length, width, states.dtype, states.device)
     return torch.addcmul(states * cosines, states.roll(width // 2, dims=-1), sines)

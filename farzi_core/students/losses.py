@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  torch's own idiom
 
 from farzi_core.errors import DataError
+from farzi_core.students.log_normalizer import log_normalizer
 from farzi_core.students.protocol import Params, Student
 
 
@@ -69,6 +70,6 @@ def embedded_next_event_loss(student: Student, params: Params, embedded: Tensor)
     """Return :func:`soft_next_event_loss` of soft tokens that are embedded already, as (S, L, H) expected embeddings."""
     hidden = student.encode(params, embedded[:, :-1])
     hidden = hidden.reshape(-1, hidden.shape[-1])  # (S (L - 1), H)
-    normaliser = student.event_logits(params, hidden).logsumexp(-1).mean()
-    target_scores = (hidden * embedded[:, 1:].reshape(hidden.shape)).sum()
-    return normaliser - target_scores / hidden.shape[0]
+    normalizers = log_normalizer(hidden, student.event_table(params))
+    target_scores = hidden * embedded[:, 1:].reshape(hidden.shape)
+    return (normalizers.sum() - target_scores.sum()) / hidden.shape[0]

@@ -21,8 +21,8 @@ Params = dict[str, Tensor]
 class Student(Protocol):
     """A next-event model with tied embeddings: what embeds an event also scores it.
 
-    Two identities are part of the contract, and ``farzi_core.students.losses`` relies on them: with ``E`` the (V, H) table
-    of event embeddings, ``embed_probabilities(params, p) == p @ E`` and ``event_logits(params, h) == h @ E.T``.
+    Two identities are part of the contract; ``losses.py`` relies on them. With ``E = event_table(params)``:
+    ``embed_probabilities(params, p) == p @ E`` and ``event_logits(params, h) == h @ E.T``.
     """
 
     config: StudentConfig
@@ -57,6 +57,10 @@ class Student(Protocol):
                 padded positions are finite and mean nothing.
             dropout_generator: source of the dropout noise; None: no dropout.
         """
+        ...
+
+    def event_table(self, params: Params) -> Tensor:
+        """Return the (V, H) table ``E`` of event embeddings."""
         ...
 
     def event_logits(self, params: Params, hidden: Tensor) -> Tensor:

@@ -68,5 +68,8 @@ class SASRec:
         inputs = dropout(inputs, self.config.dropout, dropout_generator)
         return self._blocks.apply(params, inputs, mask, dropout_generator)
 
+    def event_table(self, params: Params) -> Tensor:
+        return params["event_embedding"]
+
     def event_logits(self, params: Params, hidden: Tensor) -> Tensor:
         return F.linear(hidden, params["event_embedding"])

@@ -64,5 +64,8 @@ class TransformerLM:
         inputs = dropout(embedded, self.config.dropout, dropout_generator)
         return self._blocks.apply(params, inputs, mask, dropout_generator)
 
+    def event_table(self, params: Params) -> Tensor:
+        return params["event_embedding"]
+
     def event_logits(self, params: Params, hidden: Tensor) -> Tensor:
         return F.linear(hidden, params["event_embedding"])
