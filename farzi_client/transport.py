@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from urllib.parse import quote
 
 import httpx
-from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential, wait_random
 
 from farzi_client.errors import ApiError, ConnectionFailed, Problem, UnexpectedAnswer
 
@@ -163,7 +163,7 @@ def _retry_after_s(header: str | None) -> float | None:
     return max(0.0, (at.astimezone(UTC) - datetime.now(UTC)).total_seconds())
 
 
-_backoff_s = wait_exponential_jitter(initial=0.25, max=8.0, jitter=0.25)
+_backoff_s = wait_exponential(multiplier=0.25, max=8.0) + wait_random(0.0, 0.25)
 
 
 def _wait_s(state: RetryCallState) -> float:
