@@ -38,6 +38,7 @@ importlib.import_module(sys.argv[2])
         ("app.main", {"torch", "polars", "worker", "farzi_client"}),
         ("farzi_client", {"torch", "pydantic", "fastapi", "sqlalchemy", "app", "farzi_core", "worker"}),
         ("farzi_client.cli", {"torch", "pydantic", "fastapi", "sqlalchemy", "app", "farzi_core", "worker"}),
+        ("worker.main", {"torch", "fastapi", "farzi_client"}),
         ("worker.supervisor", {"torch", "fastapi", "farzi_client"}),
         ("worker.run", {"fastapi", "farzi_client"}),
         ("farzi_core.presets", {"torch", "numpy", "app", "worker", "farzi_client"}),
@@ -54,6 +55,9 @@ def test_importing_it_leaves_out(module: str, absent: set[str]) -> None:
     [
         ("", "farzi_client.cli"),
         ("server", "app.main"),
+        ("server", "app.serve"),
+        ("server", "app.migrate"),
+        ("worker", "worker.main"),
         ("worker", "worker.celery_app"),
         ("worker", "worker.supervisor"),
         ("worker", "worker.run"),

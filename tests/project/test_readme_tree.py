@@ -23,13 +23,13 @@ def _tree() -> dict[str, str]:
 
 
 def _expected() -> set[str]:
-    """Return the top-level entries and all of the packages; a folder's line stands for its ``__init__.py``."""
+    """Return the top-level entries and all of the packages; a folder's line stands for its ``__init__.py`` and marker."""
     expected = {name.partition("/")[0] + ("/" if "/" in name else "") for name in files()}
     for name in files():
         path = PurePosixPath(name)
         if path.parts[0] in PACKAGES and len(path.parts) > 1:
             expected |= {f"{parent}/" for parent in path.parents if str(parent) != "."}
-            if path.name != "__init__.py":
+            if path.name not in {"__init__.py", "py.typed"}:
                 expected.add(name)
     return expected
 
