@@ -23,8 +23,14 @@ SILENCE_S = 45.0
 POLL_S = 1.0
 # Streams that end before their first event, one after the other, before polling takes over for good.
 MAX_FRUITLESS_STREAMS = 3
+# How far a wait may outrun its time limit.
+TIMEOUT_TOLERANCE_S = 0.5
 # How long a service may be away (a restart, a deployment) before waiting gives up.
 PATIENCE_S = 120.0
+
+
+class _RenewStream(FarziClientError):  # noqa: N818
+    """The stream has to be opened again with less time."""
 
 
 class JobFollower:
@@ -61,19 +67,26 @@ class JobFollower:
         seq_before = self.last_seq
         try:
             for event in source():
-                self._last_contact = time.monotonic()
                 if event.seq > self.last_seq:
                     self.last_seq = event.seq
                     yield event
+        except _RenewStream:
+            return
         except FarziClientError as error:
             self._forgive(error)
         self._num_fruitless = 0 if self.last_seq > seq_before else self._num_fruitless + 1
 
     def _stream(self) -> Iterator[JobEvent]:
         headers = {"Accept": "text/event-stream", "Cache-Control": "no-store", "Last-Event-ID": str(self.last_seq)}
-        with self._transport.stream(
-            f"{self._path}/events/stream", headers=headers, read_timeout_s=min(SILENCE_S, self._remaining_s())
-        ) as response:
+        read_timeout_s = min(SILENCE_S, self._remaining_s())
+
+        def note_contact() -> None:
+            self._last_contact = time.monotonic()
+            if self._remaining_s() < read_timeout_s - TIMEOUT_TOLERANCE_S:
+                raise _RenewStream("pings must not keep a stream open past the time limit")
+
+        path = f"{self._path}/events/stream"
+        with self._transport.stream(path, headers=headers, read_timeout_s=read_timeout_s, on_bytes=note_contact) as response:
             try:
                 for message in EventSource(response).iter_sse():
                     if not message.data or not message.id:
@@ -88,6 +101,7 @@ class JobFollower:
     def _poll(self) -> Iterator[JobEvent]:
         while True:
             answer = self._transport.get(f"{self._path}/events", {"after": self.last_seq, "limit": 200})
+            self._last_contact = time.monotonic()
             yield from (JobEvent.from_json(item) for item in answer["data"])
             if not answer.get("has_more"):
                 return

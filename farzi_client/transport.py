@@ -18,12 +18,28 @@ from farzi_client.errors import ApiError, ConnectionFailed, Problem, UnexpectedA
 
 IN_FLIGHT_CODE = "idempotency_key_in_flight"
 RETRIED_STATUSES = frozenset({429, 502, 503, 504})
+CONNECT_TIMEOUT_S = 10.0
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
 # A server that asks for more than this is better reported to the caller than slept through.
 LONGEST_RETRY_AFTER_S = 60.0
 
 Body = bytes | Iterator[bytes]
 T = TypeVar("T")
+
+
+class _WatchedStream(httpx.SyncByteStream):
+    """A body that tells of every piece that arrives, those included that a parser swallows."""
+
+    def __init__(self, stream: httpx.SyncByteStream, on_bytes: Callable[[], None]) -> None:
+        self._stream, self._on_bytes = stream, on_bytes
+
+    def __iter__(self) -> Iterator[bytes]:
+        for piece in self._stream:
+            self._on_bytes()
+            yield piece
+
+    def close(self) -> None:
+        self._stream.close()
 
 
 class Transport:
@@ -39,7 +55,7 @@ class Transport:
             self._http = httpx.Client(
                 base_url=self.base_url,
                 headers=headers,
-                timeout=httpx.Timeout(timeout_s, connect=10.0),
+                timeout=httpx.Timeout(timeout_s, connect=CONNECT_TIMEOUT_S),
                 # A proxy for the world outside cannot reach a service on this machine.
                 trust_env=httpx.URL(self.base_url).host not in LOOPBACK_HOSTS,
             )
@@ -79,10 +95,22 @@ class Transport:
 
     @contextmanager
     def stream(
-        self, path: str, *, headers: Mapping[str, str] | None = None, read_timeout_s: float | None = None
+        self,
+        path: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        read_timeout_s: float | None = None,
+        on_bytes: Callable[[], None] | None = None,
     ) -> Iterator[httpx.Response]:
-        """Open one GET whose body the caller reads piece by piece; redirects to object storage are followed without the key."""
-        timeout = self._http.timeout if read_timeout_s is None else httpx.Timeout(read_timeout_s, connect=10.0)
+        """Open one GET whose body the caller reads piece by piece; redirects to object storage are followed without the key.
+
+        Args:
+            path: what to get.
+            headers: further headers.
+            read_timeout_s: longest silence between two pieces, in seconds; None takes the client's.
+            on_bytes: called with every piece that arrives, before it is read; may raise to end the stream.
+        """
+        timeout = self._http.timeout if read_timeout_s is None else httpx.Timeout(read_timeout_s, connect=CONNECT_TIMEOUT_S)
         with (
             self._connection_errors(),
             self._http.stream("GET", path, headers=headers, timeout=timeout, follow_redirects=True) as response,
@@ -90,6 +118,9 @@ class Transport:
             if not response.is_success:
                 response.read()
                 raise read_error(response)
+            if on_bytes is not None:
+                assert isinstance(response.stream, httpx.SyncByteStream)
+                response.stream = _WatchedStream(response.stream, on_bytes)
             yield response
 
     def _send(self, method: str, path: str, **options: Any) -> httpx.Response:

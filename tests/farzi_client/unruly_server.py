@@ -86,7 +86,7 @@ def hang_up(handler: Handler) -> None:
     handler.close_connection = True
 
 
-def sse(*events: tuple[int, str], then: Callable[[Handler], None] | None = None) -> Callable[[Handler], None]:
+def sse(*events: tuple[int, str], then: Callable[[Handler], object] | None = None) -> Callable[[Handler], None]:
     """Stream events and close; ``then`` may keep the connection for a while."""
 
     def step(handler: Handler) -> None:

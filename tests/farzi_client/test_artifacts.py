@@ -1,0 +1,102 @@
+"""Downloads: what arrives is what was published, or nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from farzi_client import ApiError, Client, ConnectionFailed, FarziClientError, IntegrityError
+from tests.farzi_client.unruly_server import UnrulyServer, raw, reply, unruly_server
+
+LIST = "/v1/jobs/job_1/artifacts"
+CONTENT = b"synthetic" * 1000
+
+
+def listing(*names: str, content: bytes = CONTENT) -> dict[str, object]:
+    digest = hashlib.sha256(content).hexdigest()
+    items = [{"name": name, "media_type": "text/plain", "size_bytes": len(content), "sha256": digest} for name in names]
+    return {"data": items, "has_more": False, "next_cursor": None}
+
+
+def test_every_artifact_arrives(server: UnrulyServer, client: Client, tmp_path: Path) -> None:
+    server.on("GET", LIST, reply(listing("a.json", "b.json")))
+    server.on("GET", f"{LIST}/a.json", raw(CONTENT))
+    server.on("GET", f"{LIST}/b.json", raw(CONTENT))
+    seen: list[tuple[str, int, int]] = []
+    paths = client.artifacts.download_all(
+        "job_1",
+        tmp_path / "new" / "folder",
+        on_progress=lambda artifact, done, total: seen.append((artifact.name, done, total)),
+    )
+    assert [path.name for path in paths] == ["a.json", "b.json"]
+    assert all(path.read_bytes() == CONTENT for path in paths)
+    assert seen[-1] == ("b.json", len(CONTENT), len(CONTENT))
+
+
+def test_wrong_bytes_are_not_kept(server: UnrulyServer, client: Client, tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text("from before")
+    server.on("GET", LIST, reply(listing("a.json")))
+    server.on("GET", f"{LIST}/a.json", raw(CONTENT[::-1]))
+    with pytest.raises(IntegrityError, match="nothing was kept"):
+        client.artifacts.download("job_1", "a.json", tmp_path)
+    assert os.listdir(tmp_path) == ["a.json"]
+    assert (tmp_path / "a.json").read_text() == "from before"
+
+
+def test_a_truncated_download_starts_again(server: UnrulyServer, client: Client, tmp_path: Path) -> None:
+    server.on("GET", LIST, reply(listing("a.json")))
+    server.on("GET", f"{LIST}/a.json", raw(CONTENT[:500], claim=len(CONTENT)), raw(CONTENT))
+    assert client.artifacts.download("job_1", "a.json", tmp_path).read_bytes() == CONTENT
+
+
+def test_a_download_that_is_always_cut_leaves_nothing(server: UnrulyServer, tmp_path: Path) -> None:
+    server.on("GET", LIST, reply(listing("a.json")))
+    server.on("GET", f"{LIST}/a.json", raw(CONTENT[:500], claim=len(CONTENT)))
+    with Client("fz_test", base_url=server.url, max_retries=1) as client, pytest.raises(ConnectionFailed):
+        client.artifacts.download("job_1", "a.json", tmp_path)
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_redirect_to_object_storage_is_followed_without_the_key(server: UnrulyServer, client: Client, tmp_path: Path) -> None:
+    with unruly_server() as storage:
+        storage.on("GET", "/bucket/a", raw(CONTENT))
+        server.on("GET", LIST, reply(listing("a.json")))
+        server.on("GET", f"{LIST}/a.json", raw(b"", status=307, headers={"Location": f"{storage.url}/bucket/a?signature=1"}))
+        assert client.artifacts.download("job_1", "a.json", tmp_path).read_bytes() == CONTENT
+        assert "Authorization" not in storage.received[0].headers
+    assert server.received[0].headers["Authorization"] == "Bearer fz_test"
+
+
+@pytest.mark.parametrize("name", ["../evil", "/etc/evil", "..", "a/b", "a\\b", ""])
+def test_a_name_cannot_leave_the_directory(server: UnrulyServer, client: Client, tmp_path: Path, name: str) -> None:
+    server.on("GET", LIST, reply(listing(name)))
+    with pytest.raises(IntegrityError, match="not a file name"):
+        client.artifacts.download_all("job_1", tmp_path / "inside")
+    assert not (tmp_path / "inside").exists()
+
+
+def test_an_unknown_artifact_names_those_there_are(server: UnrulyServer, client: Client, tmp_path: Path) -> None:
+    server.on("GET", LIST, reply(listing("a.json", "b.json")))
+    with pytest.raises(FarziClientError, match=r"a\.json, b\.json"):
+        client.artifacts.download("job_1", "c.json", tmp_path)
+
+
+def test_an_unknown_job(server: UnrulyServer, client: Client, tmp_path: Path) -> None:
+    with pytest.raises(ApiError) as caught:
+        client.artifacts.download_all("job_1", tmp_path)
+    assert caught.value.status == 404
+
+
+def test_downloads_have_the_permissions_of_ordinary_files(server: UnrulyServer, client: Client, tmp_path: Path) -> None:
+    server.on("GET", LIST, reply(listing("a.json")))
+    server.on("GET", f"{LIST}/a.json", raw(CONTENT))
+    before = os.umask(0o027)
+    try:
+        path = client.artifacts.download("job_1", "a.json", tmp_path)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
