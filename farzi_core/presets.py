@@ -25,7 +25,8 @@ _OVERRIDES: dict[Task, dict[PresetName, dict[str, Any]]] = {
         "quick": {
             "synthetic": {"num_sequences": 20},
             "inner": {"num_steps": 100, "lr": 0.008},
-            "outer": {"num_steps": 100, "lr": 0.02, "validate_every": 25},
+            "outer": {"num_steps": 200, "lr": 0.05, "validate_every": 40},
+            "evaluation": {"lr_factors": (1.0,), "max_validation_cases": 1000},
         },
         "standard": {},
         "thorough": {"outer": {"num_steps": 2000}, "evaluation": {"num_seeds": 5}},

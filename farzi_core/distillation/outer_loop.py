@@ -37,7 +37,7 @@ from farzi_core.synthetic.factorized import FactorizedSynthetic, start_from_nois
 MEDIAN_STEPS = 50
 LOG_LR = "log_inner_lr"
 _OUTER_ADAM = AdamConfig(eps_root=0.0)
-_LOOKS_PER_VALIDATION = 5
+LOOKS_PER_VALIDATION = 5
 
 
 @dataclass(frozen=True)
@@ -254,9 +254,7 @@ class OuterLoop:
         """Train one fresh student, the same at every validation, and compare its best look with the best so far."""
         setting = self._setting
         inner = setting.spec.inner
-        plan = TrainingPlan(
-            setting.inner_adam(distilled.inner_lr), inner.num_steps, _LOOKS_PER_VALIDATION, None, setting.metric
-        )
+        plan = TrainingPlan(setting.inner_adam(distilled.inner_lr), inner.num_steps, LOOKS_PER_VALIDATION, None, setting.metric)
         batch_size = inner.batch_size or setting.spec.synthetic.num_sequences
         training = StudentTraining(
             setting.student,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
+from farzi_core.config import DistillationSpec
 from farzi_core.distillation.checkpoint import Checkpoint
 from farzi_core.distillation.setting import Setting
 from farzi_core.evaluation.training import RealData, StudentTraining, TrainingPlan, TrainingStep
@@ -28,6 +29,11 @@ class TeacherTrajectory:
 
     best_params: Params
     checkpoints: tuple[Params, ...]
+
+
+def needs_teacher(spec: DistillationSpec) -> bool:
+    """Return whether anything of a teacher enters the distillation."""
+    return spec.synthetic.init == "real" or spec.outer.start_params != "random"
 
 
 def real_adam(lr: float) -> AdamConfig:

@@ -10,7 +10,7 @@ Shape letters: B batch, L length, S synthetic sequences, V vocabulary.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
@@ -201,7 +201,7 @@ class StudentTraining:
         params = dict(zip(self._layout.names, self._layout.split(flat), strict=True))
         loss = self._data.loss(self.student, params, generator)
         (grad,) = torch.autograd.grad(loss, flat)
-        self._state = adam_step(AdamState(flat.detach(), *_moments(self._state), self.step), grad, self.plan.adam)
+        self._state = adam_step(replace(self._state, params=flat.detach()), grad, self.plan.adam)
         value = float(loss.detach())
         if not value < float("inf"):
             raise NumericalError(
@@ -253,10 +253,6 @@ def init_on(student: Student, generator: torch.Generator, dtype: torch.dtype, de
     """Return fresh parameters, drawn on the CPU whatever the device, so that a seed means the same everywhere."""
     params = student.init_params(generator, dtype)
     return params if device is None else {name: value.to(device) for name, value in params.items()}
-
-
-def _moments(state: AdamState) -> tuple[Tensor, Tensor]:
-    return state.exp_avg, state.exp_avg_sq
 
 
 def _on(device: torch.device, generator: torch.Generator) -> torch.Generator:

@@ -72,9 +72,14 @@ def entropy_of_logits(logits: Tensor) -> Tensor:
     return -(log_probabilities.exp() * log_probabilities).sum(-1)
 
 
+def largest_entropy(vocab_size: int) -> float:
+    """Return the entropy of the uniform distribution, ln V, in nats."""
+    return math.log(vocab_size)
+
+
 def start_entropy(vocab_size: int) -> float:
     """Return the mean entropy in nats that a start from real data is given: 2.5 at V = 105, 4.0 at V = 1,683."""
-    return START_ENTROPY_SHARE * math.log(vocab_size)
+    return START_ENTROPY_SHARE * largest_entropy(vocab_size)
 
 
 def start_from_real(

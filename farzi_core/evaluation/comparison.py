@@ -1,0 +1,243 @@
+"""The comparison a result is judged by: fresh random students on every side, under one protocol.
+
+Sides of each student architecture: ``full_data`` (all real training sequences), ``distilled`` (soft tokens), ``hard``
+(sequences drawn from them) and the baselines (``random``: real sequences, as many and as long). With its first seed each side
+tries every learning-rate factor and validation chooses one, which the other seeds use; each training's step is chosen on
+validation. The test is looked at once per finished training.
+
+Work is cut into trainings, which advance step by step and can be resumed. Shape letters: S synthetic sequences, L length.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from farzi_core.config import Architecture
+from farzi_core.distillation.baselines import pick_random_sequences
+from farzi_core.distillation.checkpoint import Checkpoint
+from farzi_core.distillation.outer_loop import Distilled
+from farzi_core.distillation.setting import Setting
+from farzi_core.distillation.teachers import real_data, real_plan
+from farzi_core.evaluation.metrics import Scores, load_scores
+from farzi_core.evaluation.training import (
+    HardData,
+    SoftData,
+    StudentTraining,
+    TrainingData,
+    TrainingPlan,
+    TrainingStep,
+)
+from farzi_core.seeding import derive_seed
+from farzi_core.synthetic.hard import sample_hard_sequences
+
+FULL_DATA, DISTILLED, HARD = "full_data", "distilled", "hard"
+MAX_HARD_BATCH = 128
+
+
+@dataclass(frozen=True)
+class TrainingKey:
+    """Which training of the comparison.
+
+    Attributes:
+        architecture: of the student.
+        side: what it is trained on.
+        seed: of the fresh student, from 0.
+        lr_factor: multiple of the side's learning rate; None: the one that validation chose with seed 0.
+    """
+
+    architecture: Architecture
+    side: str
+    seed: int
+    lr_factor: float | None
+
+    @property
+    def name(self) -> str:
+        """Name in progress and checkpoints."""
+        return f"{self.architecture}/{self.side}/{self.seed}/{'chosen' if self.lr_factor is None else self.lr_factor}"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One finished training.
+
+    Attributes:
+        key: which one.
+        lr_factor: used.
+        validation: best validation value.
+        best_step: step it was reached at.
+        train_s: seconds of training to that step, looks at validation not counted.
+        scores: test values of the best step.
+    """
+
+    key: TrainingKey
+    lr_factor: float
+    validation: float
+    best_step: int
+    train_s: float
+    scores: Scores
+
+
+@dataclass(frozen=True)
+class Cell:
+    """All seeds of one side, at the chosen learning rate."""
+
+    side: str
+    lr: float
+    outcomes: tuple[Outcome, ...]
+
+
+@dataclass(frozen=True)
+class ComparisonStep:
+    """One step of one of the trainings."""
+
+    key: TrainingKey
+    training: TrainingStep
+    finished: bool
+
+
+def list_trainings(setting: Setting) -> list[TrainingKey]:
+    """Return every training of the comparison, in order; cheap to call before any work."""
+    evaluation = setting.spec.evaluation
+    keys: list[TrainingKey] = []
+    for architecture in evaluation.students or (setting.spec.student.architecture,):
+        for side in (FULL_DATA, DISTILLED, HARD, *evaluation.baselines):
+            keys += [TrainingKey(architecture, side, 0, factor) for factor in dict.fromkeys(evaluation.lr_factors)]
+            keys += [TrainingKey(architecture, side, seed, None) for seed in range(1, evaluation.num_seeds)]
+    return keys
+
+
+class Comparison:
+    """Every training of the comparison, advanced step by step.
+
+    Args:
+        setting: data and student.
+        distilled: what is judged.
+    """
+
+    def __init__(self, setting: Setting, distilled: Distilled) -> None:
+        self._setting, self._distilled = setting, distilled
+        self._keys = list_trainings(setting)
+        self._outcomes: list[Outcome] = []
+        self._current: StudentTraining | None = None
+        self._test = setting.test_cases()
+        self._probabilities = distilled.synthetic.probabilities()
+
+    @property
+    def finished(self) -> bool:
+        return len(self._outcomes) == len(self._keys)
+
+    @property
+    def num_finished(self) -> int:
+        """Trainings finished so far."""
+        return len(self._outcomes)
+
+    def advance(self) -> ComparisonStep:
+        """Take one step of the training whose turn it is; a finished one is measured on the test cases."""
+        key = self._keys[len(self._outcomes)]
+        training = self._current or self._begin(key)
+        self._current = training
+        step = training.advance()
+        if training.finished:
+            self._outcomes.append(self._measure(key, training))
+            self._current = None
+        return ComparisonStep(key, step, training.finished)
+
+    def cells(self, architecture: Architecture) -> dict[str, Cell]:
+        """Return the finished sides of one architecture by name."""
+        sides: dict[str, Cell] = {}
+        for side in dict.fromkeys(key.side for key in self._keys if key.architecture == architecture):
+            factor = self._chosen_factor(architecture, side)
+            outcomes = [o for o in self._outcomes if (o.key.architecture, o.key.side) == (architecture, side)]
+            kept = tuple(outcome for outcome in outcomes if outcome.lr_factor == factor)
+            sides[side] = Cell(side, self._base_lr(side) * factor, kept)
+        return sides
+
+    @property
+    def architectures(self) -> tuple[Architecture, ...]:
+        """Architectures judged, in order."""
+        return tuple(dict.fromkeys(key.architecture for key in self._keys))
+
+    def _begin(self, key: TrainingKey) -> StudentTraining:
+        spec = self._setting.spec
+        return StudentTraining(
+            self._setting.build_student(key.architecture),
+            self._data(key.side),
+            self._setting.validation,
+            self._plan(key),
+            seed=spec.seed,
+            # Learning rates of one seed share start and batches: what is compared is the rate alone.
+            purpose=("evaluation", key.architecture, key.side, key.seed),
+            dtype=self._setting.dtype,
+            device=self._setting.device,
+        )
+
+    def _measure(self, key: TrainingKey, training: StudentTraining) -> Outcome:
+        assert training.best_value is not None
+        return Outcome(
+            key,
+            self._factor(key),
+            training.best_value,
+            training.best_step,
+            training.train_s_to_best,
+            self._test.measure(training.student, training.best_params),
+        )
+
+    def _data(self, side: str) -> TrainingData:
+        setting, spec = self._setting, self._setting.spec
+        size = spec.synthetic
+        if side == FULL_DATA:
+            return real_data(setting)
+        if side == DISTILLED:
+            return SoftData(self._probabilities, spec.inner.batch_size or size.num_sequences)
+        if side == HARD:
+            seed = derive_seed(spec.seed, "hard_sequences")
+            events = sample_hard_sequences(self._probabilities, spec.evaluation.hard_draws, seed)
+        else:
+            events = pick_random_sequences(setting, size.num_sequences, size.sequence_length)
+        return HardData(events.to(setting.device), spec.inner.batch_size or min(len(events), MAX_HARD_BATCH))
+
+    def _plan(self, key: TrainingKey) -> TrainingPlan:
+        setting, evaluation = self._setting, self._setting.spec.evaluation
+        lr = self._base_lr(key.side) * self._factor(key)
+        if key.side == FULL_DATA:
+            return real_plan(setting, lr)
+        adam = setting.inner_adam(lr)
+        return TrainingPlan(adam, evaluation.max_steps, evaluation.num_validations, evaluation.patience, setting.metric)
+
+    def _base_lr(self, side: str) -> float:
+        return self._setting.spec.teacher.lr if side == FULL_DATA else self._distilled.inner_lr
+
+    def _factor(self, key: TrainingKey) -> float:
+        return self._chosen_factor(key.architecture, key.side) if key.lr_factor is None else key.lr_factor
+
+    def _chosen_factor(self, architecture: str, side: str) -> float:
+        tried = [o for o in self._outcomes if (o.key.architecture, o.key.side, o.key.seed) == (architecture, side, 0)]
+        best = tried[0]
+        plan = self._plan(replace(best.key, lr_factor=best.lr_factor))
+        for outcome in tried[1:]:
+            if plan.is_better(outcome.validation, best.validation):
+                best = outcome
+        return best.lr_factor
+
+    def checkpoint(self) -> Checkpoint:
+        """Return the state between two steps."""
+        parts = {outcome.key.name: outcome.scores.checkpoint() for outcome in self._outcomes}
+        if self._current is not None:
+            parts["current"] = self._current.checkpoint()
+        return Checkpoint.join(parts, outcomes=[_describe(outcome) for outcome in self._outcomes])
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Go on from a state that :meth:`checkpoint` returned."""
+        self._outcomes = []
+        for values in checkpoint.values["outcomes"]:
+            key = self._keys[len(self._outcomes)]
+            self._outcomes.append(Outcome(key, scores=load_scores(checkpoint.part(key.name)), **values))
+        if checkpoint.has_part("current"):
+            self._current = self._begin(self._keys[len(self._outcomes)])
+            self._current.restore(checkpoint.part("current"))
+
+
+def _describe(outcome: Outcome) -> dict[str, Any]:
+    names = ("lr_factor", "validation", "best_step", "train_s")
+    return {name: getattr(outcome, name) for name in names}

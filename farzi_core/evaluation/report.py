@@ -1,0 +1,179 @@
+"""``report.json``: the figures of a comparison, with the protocol they were taken under.
+
+Knows nothing of pages or plots; see ``page.py`` and ``figures.py``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from farzi_core.config import Architecture
+from farzi_core.data.splits import HeldOutStream
+from farzi_core.distillation.outer_loop import Distilled
+from farzi_core.distillation.setting import Setting
+from farzi_core.evaluation.comparison import DISTILLED, FULL_DATA, Cell, Comparison
+from farzi_core.evaluation.held_out import REPEAT_SHARE
+from farzi_core.evaluation.metrics import bootstrap_ratio, summarise
+from farzi_core.progress import ArtifactFile
+from farzi_core.seeding import derive_seed
+
+REPORT_NAME = "report.json"
+BYTES_PER_EVENT = 4
+NUM_RESAMPLES = 1000
+LEVEL = 0.95
+
+Report = dict[str, Any]
+
+
+def build_report(setting: Setting, comparison: Comparison, distilled: Distilled, *, distil_s: float) -> Report:
+    """Return the content of ``report.json``.
+
+    Args:
+        setting: data and student.
+        comparison: finished.
+        distilled: what was judged.
+        distil_s: seconds that teachers and outer loop took.
+    """
+    students = {name: _judge(setting, comparison, name) for name in comparison.architectures}
+    cells = comparison.cells(comparison.architectures[0])
+    seconds = {
+        "distil": distil_s,
+        "train_distilled": _mean_train_s(cells[DISTILLED]),
+        "train_full_data": _mean_train_s(cells[FULL_DATA]),
+    }
+    saved_s = seconds["train_full_data"] - seconds["train_distilled"]
+    return {
+        "task": setting.split.train.task,
+        "protocol": _describe_protocol(setting),
+        "students": students,
+        "size": _measure_size(setting, distilled),
+        "seconds": seconds,
+        # A training on the summary that is no faster never pays the distillation back.
+        "break_even_trainings": distil_s / saved_s if saved_s > 0 else None,
+    }
+
+
+def write_report(report: Report, directory: Path) -> ArtifactFile:
+    """Write ``report.json``."""
+    path = directory / REPORT_NAME
+    path.write_text(json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+    return ArtifactFile(path.name, path, "application/json")
+
+
+def summarise_report(report: Report, metric: str) -> dict[str, float]:
+    """Return the headline figures: every side's value of ``metric``, the ratio and its interval, seconds and size."""
+    student = next(iter(report["students"].values()))
+    summary = {f"{side}_{metric}": values[metric]["mean"] for side, values in student.items() if _has_mean(values, metric)}
+    summary |= {f"ratio_{metric}_{end}": value for end, value in student["ratio"].get(metric, {}).items()}
+    summary |= {f"{name}_seconds": value for name, value in report["seconds"].items()}
+    summary["size_bytes"] = report["size"]["bytes"]
+    if report["break_even_trainings"] is not None:
+        summary["break_even_trainings"] = report["break_even_trainings"]
+    return {name: float(value) for name, value in summary.items()}
+
+
+def _has_mean(values: Any, metric: str) -> bool:
+    return isinstance(values.get(metric), dict) and "std" in values[metric]
+
+
+def _judge(setting: Setting, comparison: Comparison, architecture: Architecture) -> dict[str, Any]:
+    cells = comparison.cells(architecture)
+    figures: dict[str, Any] = {side: _mean_and_std(cell) for side, cell in cells.items()}
+    ratios = {side: _ratio(setting, cell, cells[FULL_DATA]) for side, cell in cells.items() if side != FULL_DATA}
+    figures["ratio"] = ratios.pop(DISTILLED)
+    figures |= {f"ratio_{side}": ratio for side, ratio in ratios.items()}
+    figures["chosen"] = {
+        side: {
+            "lr": cell.lr,
+            "steps": [outcome.best_step for outcome in cell.outcomes],
+            "train_seconds": [outcome.train_s for outcome in cell.outcomes],
+        }
+        for side, cell in cells.items()
+    }
+    return figures
+
+
+def _mean_and_std(cell: Cell) -> dict[str, dict[str, float]]:
+    tables = [summarise(outcome.scores) for outcome in cell.outcomes]
+    return {name: _spread([table[name] for table in tables]) for name in tables[0]}
+
+
+def _spread(values: Iterable[float]) -> dict[str, float]:
+    array = np.array(list(values))
+    return {"mean": float(array.mean()), "std": float(array.std(ddof=1)) if len(array) > 1 else 0.0}
+
+
+def _ratio(setting: Setting, cell: Cell, full_data: Cell) -> dict[str, dict[str, float]]:
+    intervals = bootstrap_ratio(
+        [outcome.scores for outcome in cell.outcomes],
+        [outcome.scores for outcome in full_data.outcomes],
+        rng=np.random.default_rng(derive_seed(setting.spec.seed, "bootstrap")),
+        num_resamples=NUM_RESAMPLES,
+        level=LEVEL,
+    )
+    return {name: asdict(interval) for name, interval in intervals.items()}
+
+
+def _mean_train_s(cell: Cell) -> float:
+    return float(np.mean([outcome.train_s for outcome in cell.outcomes]))
+
+
+def _measure_size(setting: Setting, distilled: Distilled) -> dict[str, float]:
+    synthetic = distilled.synthetic
+    num_sequences, length, _ = synthetic.latents.shape
+    num_events = num_sequences * length
+    return {
+        "sequences": num_sequences,
+        "events": num_events,
+        "bytes": synthetic.size_bytes,
+        "percent_of_events": 100.0 * num_events / setting.num_events,
+        "percent_of_bytes": 100.0 * synthetic.size_bytes / (BYTES_PER_EVENT * setting.num_events),
+    }
+
+
+def _describe_protocol(setting: Setting) -> dict[str, Any]:
+    spec = setting.spec
+    evaluation = spec.evaluation
+    shared = {
+        "students": "fresh random initialisation on every side; nothing of a teacher enters them",
+        "num_seeds": evaluation.num_seeds,
+        "selection": (
+            f"step and learning rate chosen on validation {setting.metric}: {evaluation.num_validations} evenly spaced looks "
+            f"per training at {setting.validation.num_cases} cases, learning-rate factors {list(evaluation.lr_factors)} "
+            "tried with the first seed, the same on every side"
+        ),
+        "max_steps": {"full_data": spec.teacher.num_steps, "others": evaluation.max_steps},
+        "ratio": f"side / full_data; {LEVEL:.0%} bootstrap interval over seeds and cases, {NUM_RESAMPLES} resamples",
+        "hard_draws": evaluation.hard_draws,
+        "seconds": "training to the chosen step, looks at validation not counted; distil counts teachers and outer loop",
+        "bytes": f"latents and token decoder; real data counted as {BYTES_PER_EVENT} bytes an event",
+    }
+    return {**_describe_task(setting), **shared}
+
+
+def _describe_task(setting: Setting) -> dict[str, Any]:
+    evaluation, max_length = setting.spec.evaluation, setting.spec.student.max_length
+    if isinstance(setting.split.test, HeldOutStream):
+        return {
+            "split": "contiguous: last lines for the test, those before for validation",
+            "context": f"windows of {max_length} events, not overlapping: an early event of a window sees little context",
+            "better": {"perplexity": "lower", "accuracy": "higher"},
+        }
+    decided = (
+        "set by the spec"
+        if evaluation.repeats_allowed is not None
+        else f"decided from the data: allowed above {REPEAT_SHARE:.0%}"
+    )
+    return {
+        "split": "leave one out by time: last event for the test, the one before for validation",
+        "ranking": "over the whole vocabulary; ties count against the model",
+        "repeats_allowed": setting.repeats_allowed,
+        "repeats": f"{setting.repeat_share:.1%} of the validation targets are in their own history; {decided}",
+        "history": f"the last {max_length} events",
+    }
