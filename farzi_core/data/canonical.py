@@ -1,7 +1,7 @@
 """The parquet file of a validated data set, version 1.
 
 Columns ``name`` (string, null where sequences have no names) and ``events`` (list of int32 ids). The footer's metadata holds,
-under ``farzi``, a JSON object with version, task, whether there are names, held-out counts and a SHA-256 over all content, and under
+under ``farzi``, a JSON object with version, task, tokenizer, held-out counts and a SHA-256 over all content, and under
 ``farzi_vocabulary`` the tokens as a JSON array. Knows nothing of splits or formats of uploads.
 """
 
@@ -40,6 +40,7 @@ def write_canonical(dataset: SequenceDataset, path: Path) -> None:
         "has_names": dataset.names is not None,
         "num_validation_sequences": dataset.num_validation_sequences,
         "num_test_sequences": dataset.num_test_sequences,
+        "tokenizer": dataset.tokenizer,
         "sha256": hash_dataset(dataset),
     }
     names = pa.nulls(dataset.num_sequences, pa.string()) if dataset.names is None else pa.array(dataset.names, pa.string())
@@ -74,7 +75,13 @@ def read_canonical(path: Path) -> SequenceDataset:
 def hash_dataset(dataset: SequenceDataset) -> str:
     """Return the SHA-256 (hex) of everything a data set holds; equal for equal data sets."""
     digest = hashlib.sha256()
-    fixed = [dataset.task, dataset.num_validation_sequences, dataset.num_test_sequences, dataset.names is None]
+    fixed = [
+        dataset.task,
+        dataset.tokenizer,
+        dataset.num_validation_sequences,
+        dataset.num_test_sequences,
+        dataset.names is None,
+    ]
     digest.update(json.dumps(fixed).encode())
     for strings in (dataset.vocabulary.tokens, dataset.names or ()):
         _hash_strings(digest, strings)
@@ -104,6 +111,7 @@ def _read_file(path: Path) -> tuple[SequenceDataset, str]:
         tuple(names.to_pylist()) if header["has_names"] else None,
         int(header["num_validation_sequences"]),
         int(header["num_test_sequences"]),
+        header["tokenizer"],
     )
     return dataset, str(header["sha256"])
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from farzi_core.config import DataSummary, Task
+from farzi_core.data_options import Tokenizer
 from farzi_core.errors import DataError
 
 EventIds = NDArray[np.int32]
@@ -65,6 +66,7 @@ class SequenceDataset:
         names: the user's own name of every sequence, where sequences have names.
         num_validation_sequences: sequences that are kept for validation, just before those of the test; language only.
         num_test_sequences: last sequences, kept for the test; language only, recommendation splits every sequence.
+        tokenizer: how text was cut into events; language only.
 
     Raises:
         DataError: the arrays do not describe sequences over the vocabulary.
@@ -77,6 +79,7 @@ class SequenceDataset:
     names: tuple[str, ...] | None = None
     num_validation_sequences: int = 0
     num_test_sequences: int = 0
+    tokenizer: Tokenizer | None = None
 
     def __post_init__(self) -> None:
         _check_arrays(self)
@@ -110,7 +113,7 @@ class SequenceDataset:
         chosen = np.asarray(indices, dtype=np.int64)
         events, offsets = gather_slices(self.events, self.offsets[chosen], self.offsets[chosen + 1])
         names = None if self.names is None else tuple(self.names[index] for index in chosen)
-        return SequenceDataset(self.task, self.vocabulary, events, offsets, names)
+        return SequenceDataset(self.task, self.vocabulary, events, offsets, names, tokenizer=self.tokenizer)
 
     def summary(self) -> DataSummary:
         """Return the figures a spec is checked against."""

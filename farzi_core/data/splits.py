@@ -103,5 +103,6 @@ def _split_stream(dataset: SequenceDataset) -> Split:
         dataset.events[:train_end],
         dataset.offsets[: num_train + 1],
         None if dataset.names is None else dataset.names[:num_train],
+        tokenizer=dataset.tokenizer,
     )
     return Split(train, HeldOutStream(dataset.events[train_end:test_start]), HeldOutStream(dataset.events[test_start:]))

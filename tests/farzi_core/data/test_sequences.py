@@ -31,6 +31,7 @@ def datasets(draw: st.DrawFn) -> SequenceDataset:
         None if names is None else tuple(names),
         len(sequences) - num_test,
         num_test,
+        draw(st.sampled_from([None, "words", "characters"])),
     )
 
 
@@ -47,6 +48,7 @@ def test_parquet_gives_back_what_was_written(tmp_path_factory: pytest.TempPathFa
     assert read.offsets.tolist() == dataset.offsets.tolist()
     assert read.names == dataset.names
     assert read.num_validation_sequences == dataset.num_validation_sequences
+    assert read.tokenizer == dataset.tokenizer
     assert read.num_test_sequences == dataset.num_test_sequences
 
 

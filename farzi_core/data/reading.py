@@ -1,0 +1,178 @@
+"""The way in: one uploaded file, whatever its format, to a data set with report and preview.
+
+What is wrong with the *file* never leaves as an exception: it is a problem in the report, at its line and column, and there
+is no data set. Knows nothing of storage or jobs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from farzi_core.config import DataFormat, Task
+from farzi_core.data.assembling import assemble_sequences
+from farzi_core.data.interactions import read_interactions
+from farzi_core.data.problems import Problem, ProblemLog
+from farzi_core.data.report import (
+    count_popularity,
+    count_sizes,
+    count_times,
+    describe_interactions,
+    describe_text,
+    preview_sequences,
+)
+from farzi_core.data.sequence_lines import read_sequence_lines
+from farzi_core.data.sequences import SequenceDataset
+from farzi_core.data.text import UNKNOWN, read_text
+from farzi_core.data_options import ColumnMapping, DatasetOptions
+from farzi_core.errors import DataError
+
+TASK_FORMATS: dict[Task, tuple[DataFormat, ...]] = {
+    "sequential_recommendation": ("csv", "tsv", "jsonl", "parquet", "inter", "sequences"),
+    "language_modeling": ("text",),
+}
+
+
+@dataclass(frozen=True)
+class ReadResult:
+    """What came of a file.
+
+    Attributes:
+        dataset: None when the file is refused.
+        report: JSON object: ``num_rows``, ``num_problems``, ``problems`` (the first 1,000, each ``line, column, value,
+            reason, code``), ``warnings``, ``reading`` (how the file was understood), ``histograms`` (``sequence_length``,
+            ``popularity``, ``time``; each a list of ``low, high, count``) and ``statistics``; the last two are empty without
+            a data set.
+        preview: the first 20 sequences: ``name, num_events, events``.
+    """
+
+    dataset: SequenceDataset | None
+    report: dict[str, Any]
+    preview: list[dict[str, Any]]
+
+
+@dataclass
+class _Reading:
+    """What is known of the file so far; still there when reading it ends in an error."""
+
+    log: ProblemLog
+    num_rows: int = 0
+    how: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class _Content:
+    dataset: SequenceDataset
+    histograms: dict[str, Any]
+    statistics: dict[str, Any]
+
+
+def read_dataset(
+    path: Path,
+    *,
+    task: Task,
+    format: DataFormat,  # noqa: A002  the name in the API
+    columns: ColumnMapping | None = None,
+    options: DatasetOptions | None = None,
+    max_rows: int | None = None,
+    on_progress: Callable[[float], None] | None = None,
+) -> ReadResult:
+    """Read an uploaded file.
+
+    Args:
+        path: the bytes as uploaded.
+        task: what the data are for; decides which formats are allowed.
+        format: declared format.
+        columns: which columns hold what; tables only, see :class:`ColumnMapping`.
+        options: reading options.
+        max_rows: most rows (text and sequence lines: most events) of a file.
+        on_progress: called now and then with the share of the file that has been read, 0 to 1.
+
+    Returns:
+        The data set, or None with the reason among the report's problems.
+
+    Raises:
+        OSError: the file is not there or cannot be read.
+
+    Cost: one pass over the file; memory about 100 bytes a row plus 300 bytes a distinct user or item.
+    """
+    reading = _Reading(ProblemLog())
+    options = options or DatasetOptions()
+    try:
+        _require_format(task, format)
+        if format == "text":
+            content = _read_text(path, options, reading, max_rows=max_rows, on_progress=on_progress)
+        else:
+            content = _read_events(path, format, columns, options, reading, max_rows=max_rows, on_progress=on_progress)
+    except DataError as error:
+        reading.log.add_first(Problem.of_error(error))
+        return _refuse(reading)
+    if reading.log.num_problems and options.bad_rows == "refuse":
+        return _refuse(reading)
+    report = _build_report(reading, content.histograms, content.statistics)
+    return ReadResult(content.dataset, report, preview_sequences(content.dataset))
+
+
+def _read_text(
+    path: Path,
+    options: DatasetOptions,
+    reading: _Reading,
+    *,
+    max_rows: int | None,
+    on_progress: Callable[[float], None] | None,
+) -> _Content:
+    found = read_text(path, options, reading.log, max_rows=max_rows, on_progress=on_progress)
+    reading.num_rows = found.num_rows
+    reading.how = {"line_is": "line", "tokenizer": options.tokenizer}
+    dataset = found.dataset
+    histograms = {"sequence_length": count_sizes(dataset.lengths), "popularity": count_popularity(dataset)}
+    return _Content(dataset, histograms, describe_text(dataset, found.num_train_events, dataset.vocabulary.ids[UNKNOWN]))
+
+
+def _read_events(
+    path: Path,
+    data_format: DataFormat,
+    columns: ColumnMapping | None,
+    options: DatasetOptions,
+    reading: _Reading,
+    *,
+    max_rows: int | None,
+    on_progress: Callable[[float], None] | None,
+) -> _Content:
+    if data_format == "sequences":
+        found = read_sequence_lines(path, reading.log, max_rows=max_rows, on_progress=on_progress)
+    else:
+        found = read_interactions(path, data_format, columns, options, reading.log, max_rows=max_rows, on_progress=on_progress)
+    reading.num_rows, reading.how = found.num_rows, found.reading
+    time_kind = found.interactions.time_kind
+    dataset, times = assemble_sequences(found.interactions, options)
+    histograms = {"sequence_length": count_sizes(dataset.lengths), "popularity": count_popularity(dataset)}
+    if times is not None:
+        histograms["time"] = count_times(times, time_kind)
+    return _Content(dataset, histograms, describe_interactions(dataset))
+
+
+def _require_format(task: Task, data_format: DataFormat) -> None:
+    allowed = TASK_FORMATS[task]
+    if data_format not in allowed:
+        raise DataError(
+            f"format {data_format!r} does not fit task {task!r}; allowed: {', '.join(allowed)}", code="format_not_allowed"
+        )
+
+
+def _refuse(reading: _Reading) -> ReadResult:
+    return ReadResult(None, _build_report(reading, {}, {}), [])
+
+
+def _build_report(reading: _Reading, histograms: dict[str, Any], statistics: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "num_rows": reading.num_rows,
+        "num_problems": reading.log.num_problems,
+        "problems": reading.log.to_json(),
+        "warnings": reading.log.warnings,
+        "reading": reading.how or {},
+        "histograms": histograms,
+        "statistics": statistics,
+    }

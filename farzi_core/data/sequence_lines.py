@@ -1,0 +1,126 @@
+"""Files of lines without a header, events in time order: one "user item" a line, or one "user item item item ..." a line.
+
+Which of the two is decided from the first lines, and said in the report. Fields stand apart by spaces or tabs. Knows nothing
+of tables.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from farzi_core.data.interaction_rows import Interactions, require_max_rows
+from farzi_core.data.interactions import FoundInteractions
+from farzi_core.data.line_blocks import LineBlock, LineBlocks
+from farzi_core.data.problems import Problem, ProblemLog, shorten
+from farzi_core.data.token_encoding import TokenEncoder
+from farzi_core.errors import DataError
+
+Layout = Literal["pairs", "sequences"]
+
+_DECIDING_LINES = 10_000
+_LAYOUT_TEXT = {"pairs": "one 'user item' a line", "sequences": "one 'user item item ...' a line"}
+
+
+def read_sequence_lines(
+    path: Path,
+    log: ProblemLog,
+    *,
+    max_rows: int | None = None,
+    on_progress: Callable[[float], None] | None = None,
+) -> FoundInteractions:
+    """Read a file of pairs or of whole sequences; the order of lines is the order of time.
+
+    Raises:
+        DataError: the file as a whole cannot be read.
+
+    Cost: one pass; 8 bytes an event, the distinct ids as Python strings, and a few blocks of 16 MiB.
+    """
+    with LineBlocks(path, on_progress) as blocks:
+        layout, why = _decide_layout(blocks)
+        log.warnings.append(f"the file is read as {_LAYOUT_TEXT[layout]}, because {why}")
+        collector = _LineCollector(layout, log, max_rows)
+        for block in blocks:
+            collector.add(block)
+    if collector.num_continued:
+        log.warnings.append(f"{collector.num_continued} lines continue the sequence of a user who had a line before")
+    return FoundInteractions(collector.finish(), collector.num_rows, {"line_is": "line", "layout": layout})
+
+
+def _decide_layout(blocks: LineBlocks) -> tuple[Layout, str]:
+    for block in blocks:
+        lines = [fields for _, line in block.numbered_lines() if (fields := line.split())][:_DECIDING_LINES]
+        if lines:
+            blocks.hand_back(block.data, block.first_line)
+            return _decide(lines)
+    raise DataError("the file is empty; upload at least two sequences of three events", code="empty_file")
+
+
+def _decide(lines: list[list[str]]) -> tuple[Layout, str]:
+    users = [fields[0] for fields in lines if len(fields) == 2]
+    sample = f"of the first {len(lines)} lines {len(users)} have two fields"
+    if len(users) == len(lines):
+        return "pairs", sample
+    if 2 * len(users) >= len(lines) and len(set(users)) < len(users):
+        return "pairs", f"{sample} and users repeat"
+    return "sequences", sample
+
+
+class _LineCollector:
+    def __init__(self, layout: Layout, log: ProblemLog, max_rows: int | None) -> None:
+        self.num_rows = 0
+        self.num_continued = 0
+        self._layout = layout
+        self._log = log
+        self._max_rows = max_rows
+        self._user_codes, self._item_codes = TokenEncoder(), TokenEncoder()
+        self._users, self._items = array("i"), array("i")
+
+    def add(self, block: LineBlock) -> None:
+        problems = []
+        for number, line in block.numbered_lines():
+            fields = line.split()
+            if not fields:
+                continue
+            self.num_rows += 1
+            problem = self._find_problem(fields, number, line)
+            if problem is None:
+                self._keep(fields)
+            else:
+                problems.append(problem)
+        self._log.extend(problems)
+        # Every event is a row here, so that a limit on rows limits memory whatever the layout.
+        require_max_rows(max(self.num_rows, len(self._items)), self._max_rows)
+
+    def finish(self) -> Interactions:
+        users = np.frombuffer(self._users, dtype=np.int32) if self._users else np.zeros(0, dtype=np.int32)
+        items = np.frombuffer(self._items, dtype=np.int32) if self._items else np.zeros(0, dtype=np.int32)
+        return Interactions(users, items, None, self._user_codes.tokens, self._item_codes.tokens)
+
+    def _keep(self, fields: list[str]) -> None:
+        num_users = len(self._user_codes.codes)
+        user = self._user_codes.code(fields[0])
+        if self._layout == "pairs":
+            self._users.append(user)
+            self._items.append(self._item_codes.code(fields[1]))
+            return
+        self.num_continued += user < num_users
+        self._users.extend([user] * (len(fields) - 1))
+        self._items.extend(map(self._item_codes.code, fields[1:]))
+
+    def _find_problem(self, fields: list[str], number: int, line: str) -> Problem | None:
+        if "\0" in line:
+            column = next(position for position, field in enumerate(fields, 1) if "\0" in field)
+            reason = "the line holds a NUL byte, which no text has; remove it"
+            return Problem(reason, "nul_byte", number, str(column), shorten(line))
+        if len(fields) == 1:
+            reason = "the line holds a user without an item; give at least 'user item'"
+            return Problem(reason, "wrong_field_count", number, "2", shorten(line))
+        if self._layout == "pairs" and len(fields) != 2:
+            reason = f"the line has {len(fields)} fields where the file has 'user item' on every line; give two"
+            return Problem(reason, "wrong_field_count", number, "3", shorten(line))
+        return None

@@ -1,0 +1,92 @@
+"""Hard sequences: event ids drawn from soft tokens, which any library can train on.
+
+The distilled object is a distribution; several draws of it together carry what one argmax loses. Knows nothing of how the
+probabilities are parameterised.
+
+Shape letters: S synthetic sequences, L length, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from farzi_core.errors import ConfigError, NumericalError
+
+DEFAULT_DRAWS = 4
+_BLOCK_NUMBERS = 2**22
+
+
+def sample_hard_sequences(probabilities: Tensor, draws: int, seed: int) -> Tensor:
+    """Draw ``draws`` hard sequences from every soft one, each position on its own:  event ~ probabilities[s, l, :].
+
+    Args:
+        probabilities: (S, L, V), float, at least 0; a position is scaled to sum to 1.
+        draws: samples of every synthetic sequence, at least 1.
+        seed: of the draws; the same seed gives the same sequences, on any device up to rounding of the probabilities.
+
+    Returns:
+        int64 (draws * S, L) on the CPU; row ``d * S + s`` is draw d of sequence s. An event of probability 0 is never drawn.
+
+    Raises:
+        ConfigError: ``draws`` is below 1.
+        NumericalError: a probability is negative or not finite, or a position sums to 0.
+
+    Cost: O(S L V) time; memory beyond the input is one block of 4 million numbers in float64.
+    """
+    if draws < 1:
+        raise ConfigError(f"draws={draws} was given; at least 1 sequence must be drawn", pointer="/draws")
+    num_sequences, length, _ = probabilities.shape
+    generator = torch.Generator().manual_seed(seed)
+    blocks = []
+    for block in _blocks_of_positions(probabilities):
+        cumulative = block.double().cumsum(-1)
+        total = cumulative[:, -1:].contiguous()
+        # Uniform numbers come position by position, so that the block size does not change the result.
+        uniform = torch.rand(block.shape[0], draws, generator=generator, dtype=torch.float64).to(block.device)
+        drawn = torch.searchsorted(cumulative, uniform * total, right=True)
+        last_possible = torch.searchsorted(cumulative, total)
+        blocks.append(torch.minimum(drawn, last_possible).cpu())
+    events = torch.cat(blocks).reshape(num_sequences, length, draws)
+    return events.permute(2, 0, 1).reshape(draws * num_sequences, length)
+
+
+def argmax_hard_sequences(probabilities: Tensor) -> Tensor:
+    """Return the most likely event of every position; the lowest id where several are.
+
+    Args:
+        probabilities: (S, L, V), float.
+
+    Returns:
+        int64 (S, L) on the CPU.
+
+    Raises:
+        NumericalError: as for ``sample_hard_sequences``.
+
+    Cost: O(S L V) time.
+    """
+    num_sequences, length, _ = probabilities.shape
+    blocks = [block.argmax(-1).cpu() for block in _blocks_of_positions(probabilities)]
+    return torch.cat(blocks).reshape(num_sequences, length)
+
+
+def _blocks_of_positions(probabilities: Tensor) -> Iterator[Tensor]:
+    """Yield checked slices (positions, V) of at most ``_BLOCK_NUMBERS`` numbers, in order."""
+    positions = probabilities.detach().flatten(0, 1)
+    if positions.numel() == 0:
+        raise NumericalError(
+            f"probabilities of shape {tuple(probabilities.shape)} hold no position to draw from", tensor="probabilities"
+        )
+    block_size = max(1, _BLOCK_NUMBERS // positions.shape[1])
+    for start in range(0, len(positions), block_size):
+        block = positions[start : start + block_size]
+        total = block.sum(-1)
+        if not bool(torch.isfinite(total).all()) or bool((block < 0).any()) or bool((total <= 0).any()):
+            raise NumericalError(
+                "the probabilities hold a value that is negative or not finite, or a position that sums to 0; "
+                "a lower outer learning rate or a higher temperature usually helps",
+                tensor="probabilities",
+            )
+        yield block
