@@ -47,7 +47,8 @@ class ApiError(FarziClientError):
         problems: tuple[Problem, ...] = (),
         retry_after_s: float | None = None,
     ) -> None:
-        listed = "; ".join(f"{problem.pointer or '/'}: {problem.detail}" for problem in problems)
+        untold = [problem for problem in problems if problem.detail not in detail]
+        listed = "; ".join(f"{problem.pointer or '/'}: {problem.detail}" for problem in untold)
         super().__init__(f"{detail} ({listed})" if listed else detail)
         self.code = code
         self.status = status

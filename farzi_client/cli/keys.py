@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from farzi_client.cli.failures import CommandFailed
 from farzi_client.cli.output import JsonOption, Output, QuietOption, list_table
 from farzi_client.client import Client
 
@@ -31,6 +32,9 @@ def create(
     expires_at = None if expires_in_days is None else datetime.now(UTC) + timedelta(days=expires_in_days)
     with Client() as client:
         key = client.keys.create(name, scopes=scope or DEFAULT_SCOPES, expires_at=expires_at)
+    if key.key is None:
+        # The service does not keep secrets, so a repeat of a request whose answer was lost comes without it.
+        raise CommandFailed(f"{key.id} was created, but its secret was lost on the way; revoke it and create another one")
     output.remark(f"{key.id} ({', '.join(key.scopes)}); this is the only time that the key is shown:")
     output.result(dict(key.raw), lambda console: console.print(key.key))
 

@@ -3,68 +3,64 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from statistics import fmean
 from typing import Any
 
-from rich.console import Console, Group
+from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from farzi_client.cli.output import format_bytes, format_seconds
 
-ROWS = {
+SIDES = {
     "full_data": "full data",
     "distilled": "distilled",
     "hard": "hard sequences",
-    "random": "random sequences, equal size",
+    "random": "random, equal size",
 }
 RANKING_METRICS = {"hr@10": "HR@10", "ndcg@10": "NDCG@10"}
-LANGUAGE_METRICS = {"perplexity": "perplexity", "accuracy": "accuracy"}
+LANGUAGE_METRICS = {"accuracy": "accuracy", "perplexity": "perplexity"}
 
 
 def print_report(console: Console, report: Mapping[str, Any]) -> None:
     """Print one table per student, and what the distillation cost and saves."""
-    metrics = LANGUAGE_METRICS if report.get("task") == "language_modeling" else RANKING_METRICS
+    metrics = LANGUAGE_METRICS if report["task"] == "language_modeling" else RANKING_METRICS
     for name, student in report["students"].items():
-        console.print(Group(Text(f"student: {name}", style="bold"), _student_table(student, metrics, report)))
+        console.print(_student_table(name, student, metrics, _bytes_by_side(report)))
     console.print(_size_line(report["size"]))
     console.print(_cost_line(report))
 
 
-def _student_table(student: Mapping[str, Any], metrics: Mapping[str, str], report: Mapping[str, Any]) -> Table:
+def _student_table(name: str, student: Mapping[str, Any], metrics: Mapping[str, str], sizes: Mapping[str, float]) -> Table:
+    headline = list(metrics)[-1]
     table = Table(header_style="bold")
-    table.add_column("trained on")
-    for title in (*metrics.values(), "bytes", "training", "of full data (95 % interval)"):
+    table.add_column(f"{name} trained on")
+    for title in (*metrics.values(), "bytes", "training", f"{metrics[headline]} ratio (95 % interval)"):
         table.add_column(title, justify="right")
-    headline = list(metrics)[-1] if "ndcg@10" in metrics else next(iter(metrics))
-    sizes, seconds = _bytes_by_row(report["size"]), _seconds_by_row(report["seconds"])
-    for row, title in ROWS.items():
-        if row in student:
-            cells = [_mean_and_spread(student[row].get(metric)) for metric in metrics]
-            ratio = _ratio(row, student, headline)
-            table.add_row(title, *cells, format_bytes(sizes.get(row)), format_seconds(seconds.get(row)), ratio)
+    for side, title in SIDES.items():
+        if side in student:
+            values = [_mean_and_spread(student[side].get(metric)) for metric in metrics]
+            seconds = student.get("chosen", {}).get(side, {}).get("train_seconds")
+            training = format_seconds(fmean(seconds) if seconds else None)
+            table.add_row(title, *values, format_bytes(sizes[side]), training, _ratio(side, student, headline))
     return table
 
 
-def _ratio(row: str, student: Mapping[str, Any], metric: str) -> str:
-    if row == "full_data":
+def _ratio(side: str, student: Mapping[str, Any], metric: str) -> str:
+    if side == "full_data":
         return "100 %"
-    interval = student.get("ratio", {}).get(metric) if row == "distilled" else None
-    if interval is not None:
-        return f"{_percent(interval['mean'])} ({_percent(interval['low'])} to {_percent(interval['high'])})"
-    full, own = student["full_data"].get(metric), student[row].get(metric)
-    return _percent(own["mean"] / full["mean"]) if full and own and full["mean"] else "-"
+    interval = student.get("ratio" if side == "distilled" else f"ratio_{side}", {}).get(metric)
+    if interval is None:
+        return "-"
+    return f"{_percent(interval['mean'])} ({_percent(interval['low'])} to {_percent(interval['high'])})"
 
 
-def _bytes_by_row(size: Mapping[str, Any]) -> dict[str, float]:
-    kept = size.get("bytes")
-    percent = size.get("percent_of_bytes")
-    if kept is None:
-        return {}
-    return {"distilled": kept, **({"full_data": 100.0 * kept / percent} if percent else {})}
-
-
-def _seconds_by_row(seconds: Mapping[str, Any]) -> dict[str, float | None]:
-    return {"full_data": seconds.get("train_full_data"), "distilled": seconds.get("train_distilled")}
+def _bytes_by_side(report: Mapping[str, Any]) -> dict[str, float]:
+    """Return what each side holds, counted as the report counts: real and hard events all cost the same."""
+    size = report["size"]
+    full_bytes = 100.0 * size["bytes"] / size["percent_of_bytes"]
+    random_bytes = full_bytes * size["percent_of_events"] / 100.0
+    draws = report["protocol"].get("hard_draws", 1)
+    return {"full_data": full_bytes, "distilled": size["bytes"], "hard": draws * random_bytes, "random": random_bytes}
 
 
 def _size_line(size: Mapping[str, Any]) -> str:
@@ -75,11 +71,11 @@ def _size_line(size: Mapping[str, Any]) -> str:
 
 
 def _cost_line(report: Mapping[str, Any]) -> str:
-    distil_s = format_seconds(report["seconds"].get("distil"))
-    trainings = report.get("break_even_trainings")
+    distil_s = format_seconds(report["seconds"]["distil"])
+    trainings = report["break_even_trainings"]
     if trainings is None:
-        return f"distilled in {distil_s}; a training on the summary is not faster than one on the full data"
-    return f"distilled in {distil_s}; that is paid back after {trainings:,.0f} trainings"
+        return f"distilled in {distil_s}; training on the summary is not faster than training on the full data"
+    return f"distilled in {distil_s}; break-even after {trainings:,.0f} trainings"
 
 
 def _mean_and_spread(value: Mapping[str, float] | None) -> str:

@@ -1,0 +1,235 @@
+"""The command's answers, exit codes and sentences, against a server that plays every part."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.farzi_client.cli import run_farzi
+from tests.farzi_client.unruly_server import UnrulyServer, problem, raw, reply, sse
+
+READY = {"id": "ds_1", "status": "ready", "name": "mine", "num_sequences": 5, "num_events": 1234, "size_bytes": 2048}
+JOB = {"id": "job_1", "status": "running", "kind": "distillation", "progress": {"step": 3, "total": 10, "fraction": 0.3}}
+FAILURE = {"code": "numerical_failure", "message": "the loss is NaN; lower inner.lr", "retryable": False}
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch: pytest.MonkeyPatch, server: UnrulyServer) -> None:
+    monkeypatch.setenv("FARZI_API_URL", server.url)
+    monkeypatch.setenv("FARZI_API_KEY", "fz_test")
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "events.csv"
+    path.write_text("user,item,timestamp\n1,2,3\n")
+    return path
+
+
+def test_an_upload_to_a_ready_data_set(server: UnrulyServer, capsys: Capture, file: Path) -> None:
+    server.on("POST", "/v1/datasets", reply({"id": "ds_1", "status": "awaiting_upload"}, status=201))
+    server.on("PUT", "/v1/datasets/ds_1/content", reply({"id": "ds_1", "status": "validating"}, status=202))
+    server.on("GET", "/v1/datasets/ds_1", reply(READY))
+    arguments = ("--user", "0", "--item", "movie", "--option", "bad_rows=skip", "--option", "header=false", "--metadata", "a=b")
+    ran = run_farzi(capsys, "dataset", "upload", str(file), "--json", *arguments)
+    assert (ran.code, json.loads(ran.out)) == (0, READY)
+    body = json.loads(server.requests("POST", "/v1/datasets")[0].body)
+    assert body == {
+        "name": "events.csv",
+        "task": "sequential_recommendation",
+        "format": "csv",
+        "columns": {"user": 0, "item": "movie"},
+        "options": {"bad_rows": "skip", "header": False},
+        "metadata": {"a": "b"},
+    }
+
+
+def test_an_invalid_file_exits_1_and_names_the_line(server: UnrulyServer, capsys: Capture, file: Path) -> None:
+    server.on("POST", "/v1/datasets", reply({"id": "ds_1", "status": "awaiting_upload"}, status=201))
+    server.on("PUT", "/v1/datasets/ds_1/content", reply({"id": "ds_1", "status": "validating"}, status=202))
+    server.on("GET", "/v1/datasets/ds_1", reply({"id": "ds_1", "status": "invalid"}))
+    server.on(
+        "GET", "/v1/datasets/ds_1/report", reply({"problems": [{"line": 2, "column": "timestamp", "reason": "not a time"}]})
+    )
+    ran = run_farzi(capsys, "dataset", "upload", str(file), "-q")
+    assert (ran.code, ran.out) == (1, "")
+    assert "line 2, column timestamp: not a time" in ran.err
+    shown = run_farzi(capsys, "dataset", "show", "ds_1")
+    assert "line 2, column timestamp: not a time" in shown.out
+
+
+def test_lists(server: UnrulyServer, capsys: Capture) -> None:
+    server.on("GET", "/v1/datasets", reply({"data": [READY], "has_more": False, "next_cursor": None}))
+    server.on("GET", "/v1/jobs", reply({"data": [JOB], "has_more": False, "next_cursor": None}))
+    assert "1,234" in run_farzi(capsys, "dataset", "list").out
+    assert json.loads(run_farzi(capsys, "dataset", "list", "--json").out) == [READY]
+    ran = run_farzi(capsys, "job", "list", "--status", "running", "--metadata", "team=a")
+    assert (ran.code, "30 %" in ran.out) == (0, True)
+    assert "status=running" in server.requests("GET", "/v1/jobs")[0].path
+    assert "metadata%5Bteam%5D=a" in server.requests("GET", "/v1/jobs")[0].path
+
+
+def test_a_distillation_is_submitted_with_its_spec(server: UnrulyServer, capsys: Capture, tmp_path: Path) -> None:
+    server.on("POST", "/v1/jobs", reply(JOB, status=202))
+    spec = tmp_path / "spec.json"
+    spec.write_text('{"preset": "quick", "seed": 7}')
+    ran = run_farzi(capsys, "distill", "ds_1", "--spec", str(spec), "--deadline-s", "60", "--json")
+    assert (ran.code, json.loads(ran.out)["id"], ran.err) == (0, "job_1", "")
+    body = json.loads(server.requests("POST", "/v1/jobs")[0].body)
+    assert body == {
+        "kind": "distillation",
+        "dataset_id": "ds_1",
+        "spec": {"preset": "quick", "seed": 7},
+        "deadline_s": 60.0,
+    }
+
+
+def test_a_watched_job_that_succeeds(server: UnrulyServer, capsys: Capture) -> None:
+    server.on("GET", "/v1/jobs/job_1/events/stream", sse((1, "job.started"), (2, "job.succeeded")))
+    server.on("GET", "/v1/jobs/job_1/events", reply({"data": [], "has_more": False}))
+    server.on("GET", "/v1/jobs/job_1", reply({**JOB, "status": "succeeded", "metrics": {"ratio": 0.9}}))
+    ran = run_farzi(capsys, "job", "watch", "job_1")
+    assert (ran.code, "succeeded" in ran.out) == (0, True)
+
+
+def test_a_watched_job_that_fails_exits_1_and_still_prints_json(server: UnrulyServer, capsys: Capture) -> None:
+    failed = {**JOB, "status": "failed", "error": FAILURE}
+    server.on("POST", "/v1/jobs", reply(JOB, status=202))
+    server.on("GET", "/v1/jobs/job_1/events/stream", sse((1, "job.failed")))
+    server.on("GET", "/v1/jobs/job_1/events", reply({"data": [], "has_more": False}))
+    server.on("GET", "/v1/jobs/job_1", reply(failed))
+    ran = run_farzi(capsys, "distill", "ds_1", "--watch", "--json")
+    assert (ran.code, json.loads(ran.out)) == (1, failed)
+    assert "lower inner.lr" in ran.err
+
+
+@pytest.mark.parametrize("action", ["cancel", "pause", "resume", "retry"])
+def test_a_job_is_steered(server: UnrulyServer, capsys: Capture, action: str) -> None:
+    server.on("POST", f"/v1/jobs/job_1/{action}", reply({**JOB, "status": "queued"}, status=202))
+    ran = run_farzi(capsys, "job", action, "job_1")
+    assert (ran.code, ran.out.strip()) == (0, "job_1 is queued")
+
+
+def test_downloads(server: UnrulyServer, capsys: Capture, tmp_path: Path) -> None:
+    digest = hashlib.sha256(b"{}").hexdigest()
+    listed = [
+        {"name": name, "media_type": "application/json", "size_bytes": 2, "sha256": digest} for name in ("a.json", "b.json")
+    ]
+    server.on("GET", "/v1/jobs/job_1/artifacts", reply({"data": listed, "has_more": False, "next_cursor": None}))
+    server.on("GET", "/v1/jobs/job_1/artifacts/a.json", raw(b"{}"))
+    server.on("GET", "/v1/jobs/job_1/artifacts/b.json", raw(b"[]"))
+    one = run_farzi(capsys, "download", "job_1", "--artifact", "a.json", "-o", str(tmp_path / "out"), "--json")
+    assert (one.code, json.loads(one.out)) == (0, [str(tmp_path / "out" / "a.json")])
+    assert run_farzi(capsys, "download", "job_1", "--artifact", "c.json", "-o", str(tmp_path)).code == 2
+    damaged = run_farzi(capsys, "download", "job_1", "-o", str(tmp_path / "all"))
+    assert damaged.code == 1
+    assert os.listdir(tmp_path / "all") == ["a.json"]
+
+
+def test_keys(server: UnrulyServer, capsys: Capture) -> None:
+    key = {"id": "key_1", "name": "ci", "scopes": ["jobs:read"], "key": "fz_secret", "revoked_at": None}
+    server.on("POST", "/v1/api-keys", reply(key, status=201))
+    server.on("GET", "/v1/api-keys", reply({"data": [{**key, "key": None}], "has_more": False, "next_cursor": None}))
+    server.on("DELETE", "/v1/api-keys/key_1", reply(b"", status=204))
+    made = run_farzi(capsys, "keys", "create", "ci", "--scope", "jobs:read", "--expires-in-days", "30")
+    assert (made.code, made.out.strip()) == (0, "fz_secret")
+    assert "expires_at" in json.loads(server.requests("POST", "/v1/api-keys")[0].body)
+    assert "key_1" in run_farzi(capsys, "keys", "list").out
+    assert run_farzi(capsys, "keys", "revoke", "key_1").code == 0
+
+
+def test_a_key_whose_secret_was_lost_is_reported(server: UnrulyServer, capsys: Capture) -> None:
+    server.on("POST", "/v1/api-keys", reply({"id": "key_1", "scopes": [], "key": None}, status=201))
+    ran = run_farzi(capsys, "keys", "create", "ci")
+    assert (ran.code, "revoke it" in ran.err) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "remedy"),
+    [
+        (problem(401, "invalid_api_key"), 3, "FARZI_API_KEY"),
+        (problem(403, "insufficient_scope"), 3, "scope"),
+        (problem(404, "job_not_found"), 2, "job_not_found"),
+        (problem(409, "invalid_job_status"), 2, "invalid_job_status"),
+        (problem(422, "invalid_spec", errors=[{"pointer": "/preset", "detail": "allowed: quick"}]), 2, "allowed: quick"),
+        (problem(429, "too_many", headers={"Retry-After": "3600"}), 3, "too_many"),
+        (problem(500, "internal_error"), 3, "req_1"),
+        (raw(b"<html>hello</html>"), 3, "FARZI_API_URL"),
+    ],
+)
+def test_an_error_is_a_sentence_and_an_exit_code(
+    server: UnrulyServer, capsys: Capture, answer: object, code: int, remedy: str
+) -> None:
+    server.on("GET", "/v1/jobs/job_1", answer)  # type: ignore[arg-type]
+    ran = run_farzi(capsys, "job", "show", "job_1", "--json")
+    assert (ran.code, ran.out) == (code, "")
+    assert remedy in ran.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("job", "show"),
+        ("job", "explode", "job_1"),
+        ("dataset", "upload", "nothing-here.csv"),
+        ("dataset", "upload", "pyproject.toml"),
+        ("dataset", "show", "ds_1", "--report", "--preview"),
+        ("distill", "ds_1", "--spec", "nothing-here.json"),
+        ("distill", "ds_1", "--spec", "pyproject.toml"),
+        ("distill", "ds_1", "--preset", "quick", "--spec", "pyproject.toml"),
+        ("distill", "ds_1", "--metadata", "no-equals-sign"),
+        ("worker", "--queue", "tpu"),
+        ("demo", "--preset", "slow"),
+        ("nonsense",),
+    ],
+)
+def test_wrong_usage_exits_2_before_anything_is_sent(
+    server: UnrulyServer, capsys: Capture, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(Path(__file__).parents[2])
+    ran = run_farzi(capsys, *arguments)
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err
+    assert server.received == []
+
+
+def test_a_missing_key_exits_3(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FARZI_API_KEY")
+    ran = run_farzi(capsys, "job", "list")
+    assert (ran.code, "FARZI_API_KEY" in ran.err) == (3, True)
+
+
+def test_an_unreachable_service_exits_3(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FARZI_API_URL", "http://127.0.0.1:9")
+    ran = run_farzi(capsys, "job", "list")
+    assert (ran.code, "farzi serve" in ran.err) == (3, True)
+
+
+def test_markup_in_what_users_named_is_shown_as_it_is(server: UnrulyServer, capsys: Capture) -> None:
+    named = {**READY, "name": "[red]x[/red] :smile:"}
+    server.on("GET", "/v1/datasets/ds_1", reply(named))
+    assert "[red]x[/red] :smile:" in run_farzi(capsys, "dataset", "show", "ds_1").out
+
+
+def test_ctrl_c_leaves_the_job_running_and_says_how_to_come_back(server: UnrulyServer) -> None:
+    server.on("GET", "/v1/jobs/job_1/events/stream", sse((1, "job.started"), then=lambda _: time.sleep(3)))
+    server.on("GET", "/v1/jobs/job_1", reply(JOB))
+    command = [sys.executable, "-m", "farzi_client.cli", "job", "watch", "job_1"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        while not server.requests("GET", "/v1/jobs/job_1/events/stream"):
+            time.sleep(0.02)
+        time.sleep(0.2)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=10)
+    assert (process.returncode, out) == (130, "")
+    assert "farzi job watch job_1" in err
+    assert not [item for item in server.received if item.method == "POST"]
