@@ -17,7 +17,15 @@ from typing import Any
 
 import torch
 
-from farzi_core.artifacts import SyntheticFile, hash_vocabulary, write_sequences, write_synthetic, write_vocabulary
+from farzi_core.artifacts import (
+    SYNTHETIC_NAME,
+    VOCABULARY_NAME,
+    SyntheticFile,
+    hash_vocabulary,
+    write_sequences,
+    write_synthetic,
+    write_vocabulary,
+)
 from farzi_core.config import DistillationSpec
 from farzi_core.data.sequences import SequenceDataset
 from farzi_core.distillation.checkpoint import Checkpoint
@@ -244,11 +252,11 @@ class DistillationPipeline:
         )
         events = sample_hard_sequences(synthetic.probabilities(), DEFAULT_DRAWS, self._seeds()[_PUBLISHED_HARD_SEED])
         return [
-            write_synthetic(content, self._directory / "synthetic.safetensors"),
+            write_synthetic(content, self._directory / SYNTHETIC_NAME),
             *write_sequences(
                 events, vocabulary.tokens, self._directory, draws=DEFAULT_DRAWS, tokenizer=self._dataset.tokenizer
             ),
-            write_vocabulary(vocabulary.tokens, self._directory / "vocabulary.json"),
+            write_vocabulary(vocabulary.tokens, self._directory / VOCABULARY_NAME),
         ]
 
     def _finish_step(self, step: int, metrics: dict[str, float]) -> StepFinished:

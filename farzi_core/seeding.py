@@ -7,19 +7,16 @@ changes rounding but never the randomness.
 
 from __future__ import annotations
 
-import zlib
+import hashlib
+import json
 
-import numpy as np
 import torch
 
 
 def derive_seed(seed: int, *purpose: str | int) -> int:
     """Return a 63-bit seed for one purpose, such as ``derive_seed(0, "outer", 12)``; distinct purposes are independent."""
-    words = [zlib.crc32(part.encode()) if isinstance(part, str) else part for part in purpose]
-    # The types go in as well: "7" and 7 are different purposes.
-    kinds = [int(isinstance(part, str)) for part in purpose]
-    state = np.random.SeedSequence([seed, *words, *kinds]).generate_state(1, np.uint64)
-    return int(state[0] >> np.uint64(1))
+    digest = hashlib.sha256(json.dumps([seed, *purpose]).encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
 
 
 def derive_generator(seed: int, *purpose: str | int) -> torch.Generator:

@@ -25,7 +25,7 @@ from torch import Tensor
 from farzi_core.config import OuterConfig
 from farzi_core.distillation.checkpoint import Checkpoint
 from farzi_core.distillation.setting import Setting
-from farzi_core.distillation.teachers import TeacherTrajectory, event_embeddings
+from farzi_core.distillation.teachers import TeacherTrajectory
 from farzi_core.errors import ConfigError, NumericalError
 from farzi_core.evaluation.training import SoftData, StudentTraining, TrainingPlan, draw_rows, init_on
 from farzi_core.metagrad import AdamConfig, AdamState, MetaGradient, adam_step, compute_meta_gradient, init_state
@@ -112,7 +112,7 @@ def make_start(setting: Setting, teachers: Sequence[TeacherTrajectory]) -> Facto
         raise ConfigError("synthetic.init 'real' needs a teacher, and none was given; train one", pointer="/synthetic/init")
     sequences = setting.real.pick_whole(synthetic.num_sequences, synthetic.sequence_length, generator)
     return start_from_real(
-        event_embeddings(setting, teachers[0].best_params),
+        setting.student.event_table(teachers[0].best_params),
         sequences.to(setting.device),
         latent_dim=synthetic.latent_dim,
         temperature=synthetic.temperature,

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Generator
 from dataclasses import dataclass
 
-import torch
-
 from farzi_core.config import DistillationSpec
 from farzi_core.distillation.checkpoint import Checkpoint
 from farzi_core.distillation.setting import Setting
@@ -134,9 +132,3 @@ def _unpack(checkpoint: Checkpoint, like: Params) -> list[Params]:
         {name: checkpoint.tensors[f"{i}.{name}"].to(tensor.device) for name, tensor in like.items()}
         for i in range(checkpoint.values["count"])
     ]
-
-
-def event_embeddings(setting: Setting, params: Params) -> torch.Tensor:
-    """Return the (V, H) table of a student's event embeddings."""
-    events = torch.arange(setting.vocab_size, device=setting.device).unsqueeze(0)
-    return setting.student.embed_events(params, events)[0].detach()
