@@ -198,11 +198,11 @@ def read_sequences_parquet(path: Path) -> list[Record]:
         header = json.loads((table.schema.metadata or {})[_HEADER_KEY.encode()])
         require_version(header["version"], FORMAT_VERSION, path)
         records: list[Record] = table.to_pylist()
-        expected = header["sha256"]
+        _check_records(records, path)
+        unchanged = _hash_records(records) == header["sha256"]
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ArtifactError(f"{path.name} is not a readable file of sequences ({error}); download it again") from error
-    _check_records(records, path)
-    if _hash_records(records) != expected:
+    if not unchanged:
         raise ArtifactError(f"the content of {path.name} does not match the SHA-256 in its header; download it again")
     return records
 

@@ -65,9 +65,10 @@ def read_canonical(path: Path) -> SequenceDataset:
     """
     try:
         dataset, expected = _read_file(path)
+        unchanged = hash_dataset(dataset) == expected
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, DataError) as error:
         raise ArtifactError(f"{path.name} is not a readable canonical data set ({error}); validate the upload again") from error
-    if hash_dataset(dataset) != expected:
+    if not unchanged:
         raise ArtifactError(f"the content of {path.name} does not match its SHA-256; validate the upload again")
     return dataset
 
