@@ -150,10 +150,11 @@ class Datasets:
         return dataset
 
     def _describe_invalid(self, dataset: Dataset) -> str:
-        problems = self.report(dataset.id).get("problems") or []
-        shown = "; ".join(describe_problem(problem) for problem in problems[:NUM_PROBLEMS_SHOWN])
-        more = f" (and {len(problems) - NUM_PROBLEMS_SHOWN} more)" if len(problems) > NUM_PROBLEMS_SHOWN else ""
-        return f"data set {dataset.id} is invalid: {shown or 'see its report'}{more}"
+        report = self.report(dataset.id)
+        shown = [describe_problem(problem) for problem in (report.get("problems") or [])[:NUM_PROBLEMS_SHOWN]]
+        num_more = int(report.get("num_problems") or 0) - len(shown)
+        more = f" (and {num_more} more)" if num_more > 0 else ""
+        return f"data set {dataset.id} is invalid: {'; '.join(shown) or 'see its report'}{more}"
 
     def _discard(self, dataset_id: str) -> None:
         try:
@@ -166,5 +167,5 @@ class Datasets:
 def describe_problem(problem: Mapping[str, Any]) -> str:
     """Return one row-level problem of a validation report as a sentence: where, and why."""
     places = [f"{name} {problem[name]}" for name in ("line", "column") if problem.get(name) is not None]
-    reason = str(problem.get("reason") or problem.get("detail") or problem.get("message") or "not allowed")
+    reason = str(problem.get("reason") or "not allowed")
     return f"{', '.join(places)}: {reason}" if places else reason

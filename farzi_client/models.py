@@ -82,6 +82,7 @@ class Dataset(Answer):
     num_sequences: int | None = None
     num_events: int | None = None
     vocab_size: int | None = None
+    max_sequence_length: int | None = None
     created_at: datetime | None = None
     updated_at: datetime | None = None
 
@@ -142,7 +143,9 @@ class Job(Answer):
     kind: str = ""
     dataset_id: str | None = None
     spec: Mapping[str, Any] = field(default_factory=dict)
+    deadline_s: float | None = None
     phase: str | None = None
+    stop_requested: str | None = None
     progress: JobProgress = field(default_factory=JobProgress)
     error: JobError | None = None
     runs: tuple[Run, ...] = ()
@@ -150,6 +153,7 @@ class Job(Answer):
     artifacts: tuple[Artifact, ...] = ()
     metadata: Mapping[str, str] = field(default_factory=dict)
     created_at: datetime | None = None
+    updated_at: datetime | None = None
     started_at: datetime | None = None
     ended_at: datetime | None = None
 

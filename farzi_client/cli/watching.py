@@ -51,6 +51,8 @@ def describe_progress(job: Job) -> str:
         return "waiting for a worker"
     if job.status != "running":
         return job.status
+    if job.stop_requested:
+        return f"about to {job.stop_requested}"
     eta_s = job.progress.eta_s
     rest = f", {eta_s:.0f} s to go" if eta_s is not None else ""
     return f"{job.phase or 'starting'}{rest}"

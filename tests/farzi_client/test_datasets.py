@@ -117,7 +117,7 @@ def test_wait_returns_the_ready_data_set(server: UnrulyServer, client: Client) -
 def test_wait_names_the_first_bad_rows(server: UnrulyServer, client: Client) -> None:
     problems = [{"line": n, "column": "item", "reason": "is empty"} for n in range(2, 7)]
     server.on("GET", "/v1/datasets/ds_1", reply({"id": "ds_1", "status": "invalid"}))
-    server.on("GET", "/v1/datasets/ds_1/report", reply({"problems": problems}))
+    server.on("GET", "/v1/datasets/ds_1/report", reply({"problems": problems, "num_problems": 5}))
     with pytest.raises(DatasetInvalid, match=r"line 2, column item: is empty.*and 2 more") as caught:
         client.datasets.wait("ds_1")
     assert caught.value.dataset.status == "invalid"
