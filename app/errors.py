@@ -1,8 +1,89 @@
-"""Expected failures of the service, each with a stable code and an HTTP status; knows nothing of FastAPI."""
+"""Expected failures of the service: one catalogue of stable codes, and the exception that carries one; no FastAPI.
+
+``docs/errors.md`` is generated from the catalogue.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class ErrorKind:
+    """What every error of one code has in common.
+
+    Attributes:
+        status: HTTP status.
+        title: the same words for every occurrence.
+        advice: what the caller can do.
+        retryable: whether the same request may succeed later.
+    """
+
+    status: int
+    title: str
+    advice: str
+    retryable: bool = False
+
+
+ERRORS: dict[str, ErrorKind] = {
+    "bad_request": ErrorKind(400, "The request cannot be read", "Send well-formed HTTP."),
+    "malformed_json": ErrorKind(400, "The body is not JSON", "Correct the JSON at the position the error names."),
+    "missing_api_key": ErrorKind(401, "No API key was sent", "Send the header 'Authorization: Bearer fz_...'."),
+    "invalid_api_key": ErrorKind(401, "The API key is not known", "Check that the whole key was copied."),
+    "expired_api_key": ErrorKind(401, "The API key has expired", "Create a new key with a key of scope admin."),
+    "revoked_api_key": ErrorKind(401, "The API key was revoked", "Use another key."),
+    "insufficient_scope": ErrorKind(403, "The API key lacks a scope", "Use a key that has the scope the error names."),
+    "route_not_found": ErrorKind(404, "There is no such path", "See /docs for every path."),
+    "dataset_not_found": ErrorKind(404, "There is no such data set", "Check the id; a deleted data set is gone."),
+    "job_not_found": ErrorKind(404, "There is no such job", "Check the id."),
+    "artifact_not_found": ErrorKind(
+        404, "The job has no such artifact", "List the job's artifacts; they appear when it succeeds."
+    ),
+    "api_key_not_found": ErrorKind(404, "There is no such API key", "Check the id."),
+    "method_not_allowed": ErrorKind(405, "The path does not take this method", "Use a method from the header Allow."),
+    "dataset_already_uploaded": ErrorKind(409, "The data set has its content", "Create another data set for other content."),
+    "dataset_in_use": ErrorKind(409, "A job uses the data set", "Wait for the jobs to end, or cancel them.", retryable=True),
+    "dataset_not_ready": ErrorKind(
+        409, "The data set is not ready", "Upload its content, then wait for status ready.", retryable=True
+    ),
+    "dataset_deleted": ErrorKind(409, "The job's data set was deleted", "Upload the data again and submit a new job."),
+    "invalid_job_status": ErrorKind(409, "The job's status does not allow this", "See the status that the error names."),
+    "idempotency_key_in_flight": ErrorKind(
+        409, "A request with this Idempotency-Key is being carried out", "Repeat the request a little later.", retryable=True
+    ),
+    "last_admin_key": ErrorKind(409, "This is the last admin key", "Create another admin key first."),
+    "body_too_large": ErrorKind(413, "The body is too large", "Send a smaller body."),
+    "upload_too_large": ErrorKind(413, "The upload is too large", "Send less data; FARZI_MAX_UPLOAD_BYTES is the limit."),
+    "unsupported_media_type": ErrorKind(415, "The body has a media type that is not accepted", "Send what the error names."),
+    "range_not_satisfiable": ErrorKind(416, "The range lies outside the file", "See the header Content-Range for its size."),
+    "invalid_request": ErrorKind(422, "The request has bad fields", "Correct each field listed under errors."),
+    "invalid_spec": ErrorKind(422, "The spec has bad fields", "Correct each field listed under errors; see /v1/spec/schema."),
+    "spec_exceeds_data": ErrorKind(422, "The spec asks for more than the data has", "Lower each field listed under errors."),
+    "dataset_invalid": ErrorKind(422, "The data set is invalid", "Read its report, correct the file, upload it as a new one."),
+    "empty_upload": ErrorKind(422, "The upload has no bytes", "Send the file's bytes as the body."),
+    "invalid_content_digest": ErrorKind(422, "Content-Digest cannot be read", "Send 'Content-Digest: sha-256=:BASE64:'."),
+    "content_digest_mismatch": ErrorKind(
+        422, "The bytes do not match Content-Digest", "Send the file again; nothing was kept.", retryable=True
+    ),
+    "invalid_idempotency_key": ErrorKind(422, "Idempotency-Key cannot be used", "Send 1 to 255 printable ASCII characters."),
+    "idempotency_key_reused": ErrorKind(
+        422, "Idempotency-Key was used for another request", "Send a new key with every new request."
+    ),
+    "too_many_streams": ErrorKind(429, "Too many event streams are open", "Close some, or poll events.", retryable=True),
+    "internal_error": ErrorKind(
+        500, "The service failed", "Repeat the request; if it fails again, report its request_id.", retryable=True
+    ),
+    "not_implemented": ErrorKind(501, "This is not built yet", "Do without; see docs/api.md for what there is."),
+    "not_ready": ErrorKind(503, "The service is not ready", "See checks for the part that is down.", retryable=True),
+    "database_unavailable": ErrorKind(
+        503, "The database does not answer", "Repeat the request a little later.", retryable=True
+    ),
+    "storage_unavailable": ErrorKind(
+        503, "The object store does not answer", "Repeat the request a little later.", retryable=True
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -17,25 +98,26 @@ class ServiceError(Exception):
     """A request that cannot be carried out.
 
     Args:
-        code: stable, snake_case; clients branch on it.
-        status: HTTP status.
+        code: a key of ``ERRORS``; clients branch on it.
         message: what was given, what is allowed, what to change.
-        retryable: whether the same request may succeed later.
-        problems: bad fields, where the request body is at fault.
+        problems: bad fields, where the request is at fault.
+        headers: headers of the answer.
+        members: further members of the problem document.
     """
 
     def __init__(
         self,
         code: str,
-        status: int,
         message: str,
         *,
-        retryable: bool = False,
         problems: tuple[FieldProblem, ...] = (),
+        headers: Mapping[str, str] | None = None,
+        members: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(message)
         self.code = code
-        self.status = status
+        self.kind = ERRORS[code]
         self.message = message
-        self.retryable = retryable
         self.problems = problems
+        self.headers = dict(headers or {})
+        self.members = dict(members or {})

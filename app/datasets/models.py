@@ -53,3 +53,5 @@ class Dataset(Base):
     preview: Mapped[list[dict[str, Any]] | None] = mapped_column(JsonObject, doc="First sequences in the user's own ids.")
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    # Jobs keep naming the data set they were made from, so its row stays, emptied, when it is deleted.
+    deleted_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

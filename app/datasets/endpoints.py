@@ -1,0 +1,96 @@
+"""``/v1/datasets``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from sqlalchemy.orm import Session
+
+from app.datasets import repository, service
+from app.datasets.models import Dataset
+from app.datasets.receiving import check_headers, received
+from app.datasets.schemas import DatasetCreate, DatasetOut, PreviewOut
+from app.dependencies import AuthenticatedRoute, DatasetPost, DatasetReader, DatasetWriter, InServices, StreamedRoute
+from app.idempotency import Answer
+from app.pagination import PageQuery, make_page
+from app.schemas import Page
+
+router = APIRouter(prefix="/v1/datasets", tags=["Data sets"], route_class=AuthenticatedRoute)
+content_router = APIRouter(prefix="/v1/datasets", tags=["Data sets"], route_class=StreamedRoute)
+RAW_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
+
+
+@router.post("", status_code=201, response_model=DatasetOut)
+def create_dataset(body: DatasetCreate, post: DatasetPost) -> Response:
+    """Declare a data set: what its file holds and how to read it. Then upload the file with `PUT .../content`."""
+
+    def create(session: Session) -> Answer:
+        dataset = service.create_dataset(session, post.tenant_id, body)
+        return Answer(201, DatasetOut.of(dataset), {"Location": f"/v1/datasets/{dataset.id}"})
+
+    return post.once(create)
+
+
+@content_router.put("/{dataset_id}/content", status_code=202, openapi_extra=RAW_BODY)
+async def upload_content(dataset_id: str, request: Request, caller: DatasetWriter, services: InServices) -> DatasetOut:
+    """Upload the file as raw bytes, once; validation follows by itself.
+
+    With `Content-Digest: sha-256=:BASE64:` the bytes are checked on arrival.
+    """
+
+    def check_awaiting() -> None:
+        with services.reading_sessions() as session:
+            service.get_awaiting(session, caller.tenant_id, dataset_id)
+
+    def store(content: service.ReceivedContent) -> Dataset:
+        return service.store_content(services.sessions, services.store, caller.tenant_id, dataset_id, content)
+
+    await run_in_threadpool(check_awaiting)
+    max_bytes = services.settings.max_upload_bytes
+    promised = check_headers(request, max_bytes)
+    async with received(request, services.settings.resolved_data_dir / "incoming", max_bytes, promised) as content:
+        return DatasetOut.of(await run_in_threadpool(store, content))
+
+
+@router.get("")
+def list_datasets(page: Annotated[PageQuery, Query()], caller: DatasetReader, services: InServices) -> Page[DatasetOut]:
+    """List data sets, newest first."""
+    with services.reading_sessions() as session:
+        rows, has_more = repository.list_datasets(session, caller.tenant_id, page)
+    return make_page(rows, has_more, DatasetOut.of, lambda row: row.id)
+
+
+@router.get("/{dataset_id}")
+def get_dataset(dataset_id: str, caller: DatasetReader, services: InServices) -> DatasetOut:
+    """Return one data set; `status` goes from `awaiting_upload` over `validating` to `ready` or `invalid`."""
+    with services.reading_sessions() as session:
+        return DatasetOut.of(service.get_dataset(session, caller.tenant_id, dataset_id))
+
+
+@router.get("/{dataset_id}/preview")
+def get_preview(dataset_id: str, caller: DatasetReader, services: InServices) -> PreviewOut:
+    """Return the first sequences as they were understood."""
+    with services.reading_sessions() as session:
+        dataset = service.get_validated(session, caller.tenant_id, dataset_id)
+    return PreviewOut(data=dataset.preview or [])
+
+
+@router.get("/{dataset_id}/report")
+def get_report(dataset_id: str, caller: DatasetReader, services: InServices) -> dict[str, Any]:
+    """Return what validation found: problems by line and column, and histograms."""
+    with services.reading_sessions() as session:
+        dataset = service.get_validated(session, caller.tenant_id, dataset_id)
+    return dataset.report or {}
+
+
+@router.delete("/{dataset_id}", status_code=204)
+def delete_dataset(dataset_id: str, caller: DatasetWriter, services: InServices) -> None:
+    """Delete a data set with its bytes; 409 while a job uses it. Results made from it stay."""
+    service.delete_dataset(services.sessions, services.store, caller.tenant_id, dataset_id)

@@ -1,0 +1,35 @@
+"""Queries on data sets; every one names the tenant."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import exists, or_, select
+from sqlalchemy.orm import Session
+
+from app.datasets.models import Dataset
+from app.jobs.models import Job
+from app.jobs.states import ACTIVE_STATUSES
+from app.pagination import PageQuery, newest_first
+
+
+def find_dataset(session: Session, tenant_id: str, dataset_id: str, *, lock: bool = False) -> Dataset | None:
+    query = select(Dataset).where(Dataset.tenant_id == tenant_id, Dataset.id == dataset_id, Dataset.deleted_at.is_(None))
+    return session.scalar(query.with_for_update() if lock else query)
+
+
+def find_deletable(session: Session, tenant_id: str, dataset_id: str) -> Dataset | None:
+    """Return the locked row of a data set that is there, or that is deleted but whose objects may not be."""
+    left_over = or_(Dataset.deleted_at.is_(None), Dataset.content_key.is_not(None))
+    query = select(Dataset).where(Dataset.tenant_id == tenant_id, Dataset.id == dataset_id, left_over)
+    return session.scalar(query.with_for_update())
+
+
+def list_datasets(session: Session, tenant_id: str, page: PageQuery) -> tuple[Sequence[Dataset], bool]:
+    query = select(Dataset).where(Dataset.tenant_id == tenant_id, Dataset.deleted_at.is_(None))
+    return newest_first(session, query, Dataset.id, page)
+
+
+def is_in_use(session: Session, dataset_id: str) -> bool:
+    """Whether a job that is not over reads the data set, its own validation included."""
+    return bool(session.scalar(select(exists().where(Job.dataset_id == dataset_id, Job.status.in_(ACTIVE_STATUSES)))))

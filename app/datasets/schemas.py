@@ -1,0 +1,68 @@
+"""What a caller sends and sees of data sets."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, StringConstraints, model_validator
+
+from app.datasets.models import Dataset, DatasetStatus
+from app.schemas import InputModel, Metadata, OutputModel, Timestamp
+from farzi_core.config import DataFormat, Task
+from farzi_core.data_options import ColumnMapping, DatasetOptions
+
+DatasetName = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+FORMATS_WITHOUT_COLUMNS = frozenset({"sequences", "text"})
+
+
+class DatasetCreate(InputModel):
+    """A data set to be uploaded, and how its file is to be read."""
+
+    name: DatasetName
+    task: Task
+    format: DataFormat
+    columns: ColumnMapping | None = Field(None, description="Which columns hold what; null: columns of the usual names.")
+    options: DatasetOptions = DatasetOptions()
+    metadata: Metadata = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _parts_fit_together(self) -> Self:
+        if self.format == "text" and self.task != "language_modeling":
+            raise ValueError("format 'text' is for task 'language_modeling'; use 'sequences' for events without columns")
+        if self.columns is not None and self.format in FORMATS_WITHOUT_COLUMNS:
+            raise ValueError(f"format {self.format!r} has no columns; leave 'columns' out")
+        if self.options.min_rating is not None and (self.columns is None or self.columns.rating is None):
+            raise ValueError("options.min_rating needs columns.rating; name the column that holds ratings")
+        return self
+
+
+class DatasetOut(OutputModel):
+    """A data set."""
+
+    id: str
+    object: Literal["dataset"] = "dataset"
+    name: str
+    task: Task
+    format: DataFormat
+    columns: dict[str, Any] | None
+    options: dict[str, Any]
+    metadata: dict[str, str] = Field(validation_alias="user_metadata")
+    status: DatasetStatus
+    size_bytes: int | None = Field(description="Bytes as uploaded.")
+    sha256: str | None = Field(description="SHA-256 of the bytes as uploaded.")
+    num_sequences: int | None
+    num_events: int | None
+    vocab_size: int | None
+    max_sequence_length: int | None
+    created_at: Timestamp
+    updated_at: Timestamp
+
+    @classmethod
+    def of(cls, row: Dataset) -> Self:
+        return cls.model_validate(row)
+
+
+class PreviewOut(OutputModel):
+    """The first sequences, in the user's own ids or words."""
+
+    data: list[dict[str, Any]]

@@ -1,0 +1,93 @@
+"""What endpoints ask for: the service's parts, the caller with the scope it needs, and the transaction of a POST."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any
+
+from fastapi import Depends, Request, Response, Security
+from fastapi.concurrency import run_in_threadpool
+from fastapi.routing import APIRoute
+from fastapi.security import HTTPBearer
+
+from app.errors import ServiceError
+from app.idempotency import HEADER, Post, make_fingerprint, read_key
+from app.json_body import limited, read_json_body
+from app.services import Services
+from app.tenants.schemas import Scope
+from app.tenants.service import Caller
+
+_bearer = HTTPBearer(auto_error=False, description="An API key: `Authorization: Bearer fz_...`")
+
+
+class AuthenticatedRoute(APIRoute):
+    """A route whose caller is known before a byte of the body is read, and whose body is JSON."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def handle_authenticated(request: Request) -> Response:
+            await _authenticate(request)
+            request = limited(request)
+            request.state.fingerprint = make_fingerprint(request.method, request.url.path, await read_json_body(request))
+            return await handle(request)
+
+        return handle_authenticated
+
+
+class StreamedRoute(APIRoute):
+    """A route whose caller is known before a byte of the body is read; the endpoint reads the body itself."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def handle_authenticated(request: Request) -> Response:
+            await _authenticate(request)
+            return await handle(request)
+
+        return handle_authenticated
+
+
+async def _authenticate(request: Request) -> None:
+    if "\0" in request.url.path or b"%00" in request.scope["query_string"]:
+        raise ServiceError("bad_request", "The URL has a NUL character; no id, cursor or label has one.")
+    authenticator = get_services(request).authenticator
+    request.state.caller = await run_in_threadpool(authenticator.authenticate, request.headers.get("authorization"))
+
+
+def get_services(request: Request) -> Services:
+    services: Services = request.app.state.services
+    return services
+
+
+InServices = Annotated[Services, Depends(get_services)]
+
+
+def _require(scope: Scope) -> Callable[..., Coroutine[Any, Any, Caller]]:
+    async def caller_with_scope(request: Request, _credentials: Annotated[object, Security(_bearer)]) -> Caller:
+        caller: Caller = request.state.caller
+        caller.require(scope)
+        return caller
+
+    return caller_with_scope
+
+
+def _begin_post(scope: Scope) -> Callable[..., Coroutine[Any, Any, Post]]:
+    # A default value, because an annotation is looked up outside of this function and cannot see `scope`.
+    with_scope: Any = Depends(_require(scope))
+
+    async def begin_post(request: Request, services: InServices, caller: Caller = with_scope) -> Post:
+        key = read_key(request.headers.get(HEADER))
+        return Post(services.sessions, caller.tenant_id, key, request.state.fingerprint)
+
+    return begin_post
+
+
+DatasetReader = Annotated[Caller, Depends(_require(Scope.DATASETS_READ))]
+DatasetWriter = Annotated[Caller, Depends(_require(Scope.DATASETS_WRITE))]
+JobReader = Annotated[Caller, Depends(_require(Scope.JOBS_READ))]
+JobWriter = Annotated[Caller, Depends(_require(Scope.JOBS_WRITE))]
+Admin = Annotated[Caller, Depends(_require(Scope.ADMIN))]
+DatasetPost = Annotated[Post, Depends(_begin_post(Scope.DATASETS_WRITE))]
+JobPost = Annotated[Post, Depends(_begin_post(Scope.JOBS_WRITE))]
+AdminPost = Annotated[Post, Depends(_begin_post(Scope.ADMIN))]

@@ -1,0 +1,123 @@
+"""``Idempotency-Key``: the answer to a POST is stored in the transaction that makes it true, and given again to a repeat.
+
+Only successes are stored: an error has changed nothing, so that the request may be sent again with the same key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from fastapi import Response
+from pydantic import BaseModel
+from sqlalchemy import delete, func, select
+from sqlalchemy.orm import Session, sessionmaker
+
+from app.clock import database_now
+from app.errors import ServiceError
+from app.jobs.models import IdempotencyRecord
+
+KEPT_FOR = timedelta(hours=24)
+HEADER = "Idempotency-Key"
+REPLAYED_HEADER = "Idempotent-Replayed"
+_KEY = re.compile(r"[\x20-\x7e]{1,255}")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a POST answers. ``stored`` stands in for a model that must not be kept, for the secret in it."""
+
+    status: int
+    model: BaseModel
+    headers: dict[str, str] = field(default_factory=dict)
+    stored: BaseModel | None = None
+
+
+@dataclass(frozen=True)
+class Post:
+    """One POST request of one tenant."""
+
+    sessions: sessionmaker[Session]
+    tenant_id: str
+    key: str | None
+    fingerprint: str
+
+    def once(self, action: Callable[[Session], Answer]) -> Response:
+        """Carry out ``action`` in a transaction and answer, or answer as the first request with this key was answered."""
+        with self.sessions.begin() as session:
+            if self.key is None:
+                answer = action(session)
+            else:
+                earlier = self._find_earlier(session, self.key)
+                if earlier is not None:
+                    return earlier
+                answer = action(session)
+                self._store(session, self.key, answer)
+        return _render(answer.status, answer.model.model_dump_json(), answer.headers)
+
+    def _find_earlier(self, session: Session, key: str) -> Response | None:
+        _lock_key(session, self.tenant_id, key)
+        outdated = database_now(session) - KEPT_FOR
+        records = IdempotencyRecord.tenant_id == self.tenant_id
+        session.execute(delete(IdempotencyRecord).where(records, IdempotencyRecord.created_at < outdated))
+        record = session.get(IdempotencyRecord, (self.tenant_id, key))
+        if record is None:
+            return None
+        if record.fingerprint != self.fingerprint:
+            raise ServiceError(
+                "idempotency_key_reused", f"{HEADER} {key!r} was sent with another request; send a new key with every request."
+            )
+        assert record.response_status is not None
+        assert record.response_body is not None
+        return _render(
+            record.response_status, record.response_body, (record.response_headers or {}) | {REPLAYED_HEADER: "true"}
+        )
+
+    def _store(self, session: Session, key: str, answer: Answer) -> None:
+        session.add(
+            IdempotencyRecord(
+                tenant_id=self.tenant_id,
+                key=key,
+                fingerprint=self.fingerprint,
+                response_status=answer.status,
+                response_headers=answer.headers,
+                response_body=(answer.stored or answer.model).model_dump_json(),
+                created_at=database_now(session),
+            )
+        )
+
+
+def read_key(given: str | None) -> str | None:
+    """Return the key that a request carries.
+
+    Raises:
+        ServiceError: invalid_idempotency_key.
+    """
+    if given is not None and not _KEY.fullmatch(given):
+        raise ServiceError(
+            "invalid_idempotency_key", f"{HEADER} has {len(given)} characters; send 1 to 255 of printable ASCII."
+        )
+    return given
+
+
+def make_fingerprint(method: str, path: str, body: bytes) -> str:
+    """Return what tells two requests apart."""
+    return hashlib.sha256(b"\n".join((method.encode(), path.encode(), body))).hexdigest()
+
+
+def _lock_key(session: Session, tenant_id: str, key: str) -> None:
+    """Refuse a second request with the same key while the first is being carried out; SQLite lets it wait instead."""
+    if session.get_bind().dialect.name == "sqlite":
+        return
+    lock_id = func.hashtextextended(f"{tenant_id}\n{key}", 0)
+    if not session.scalar(select(func.pg_try_advisory_xact_lock(lock_id))):
+        raise ServiceError(
+            "idempotency_key_in_flight", f"A request with {HEADER} {key!r} is being carried out; repeat it a little later."
+        )
+
+
+def _render(status: int, body: str, headers: dict[str, str]) -> Response:
+    return Response(body, status, headers, media_type="application/json")

@@ -1,0 +1,48 @@
+"""Make a job: its row, its first event and the message for the broker, all in the caller's transaction."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from app.clock import database_now
+from app.db import new_id
+from app.jobs.events import EventType, append_event
+from app.jobs.models import Job
+from app.jobs.outbox import enqueue
+from app.jobs.states import QUEUE_OF_KIND, JobKind, JobStatus
+
+
+def add_job(
+    session: Session,
+    tenant_id: str,
+    kind: JobKind,
+    dataset_id: str,
+    *,
+    spec: dict[str, Any] | None = None,
+    deadline_s: float | None = None,
+    metadata: dict[str, str] | None = None,
+) -> Job:
+    """Return a new queued job."""
+    now = database_now(session)
+    job = Job(
+        id=new_id("job"),
+        tenant_id=tenant_id,
+        kind=kind,
+        queue=QUEUE_OF_KIND[kind],
+        dataset_id=dataset_id,
+        spec=spec or {},
+        user_metadata=metadata or {},
+        status=JobStatus.QUEUED,
+        deadline_s=deadline_s,
+        created_at=now,
+        updated_at=now,
+    )
+    session.add(job)
+    session.flush()
+    append_event(session, job.id, EventType.JOB_QUEUED, {}, at=now)
+    enqueue(session, job, at=now)
+    session.flush()
+    session.refresh(job)
+    return job

@@ -1,0 +1,101 @@
+"""The HTTP application. ``uvicorn app.main:app`` works; importing this module needs no torch, no database and no settings."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
+from importlib import metadata
+
+import structlog
+from fastapi import FastAPI
+from fastapi.concurrency import run_in_threadpool
+
+from app import spec_endpoints, system_endpoints, unbuilt
+from app.datasets import endpoints as dataset_endpoints
+from app.http_metrics import HttpMetrics
+from app.jobs import artifact_endpoints, event_endpoints
+from app.jobs import endpoints as job_endpoints
+from app.logging import configure_logging
+from app.migrate import prepare
+from app.openapi import describe
+from app.problems import install_problem_handlers
+from app.request_log import RequestLog
+from app.services import Services, open_services
+from app.settings import Settings, load_settings
+from app.tenants import endpoints as key_endpoints
+from app.tenants.service import ensure_first_key
+
+DESCRIPTION = "Distils event sequences: upload a data set, submit a job, download a few synthetic sequences that train as well."
+# Paths without parameters come before those that would match them.
+ROUTERS = (
+    unbuilt.public_router,
+    unbuilt.router,
+    dataset_endpoints.router,
+    dataset_endpoints.content_router,
+    job_endpoints.router,
+    event_endpoints.router,
+    artifact_endpoints.router,
+    spec_endpoints.router,
+    key_endpoints.router,
+    system_endpoints.router,
+)
+
+logger = structlog.get_logger(__name__)
+
+
+def create_app(settings: Settings, stopping: threading.Event | None = None) -> FastAPI:
+    """Return the application; nothing is opened before it is started.
+
+    Args:
+        settings: where its parts are.
+        stopping: set by the server when it is told to end, so that event streams end first.
+    """
+    metrics = HttpMetrics()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        with ExitStack() as stack:
+            app.state.services = await run_in_threadpool(_start, settings, metrics, stopping or threading.Event(), stack)
+            yield
+
+    app = FastAPI(
+        title="Farzi",
+        version=metadata.version("farzi"),
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.openapi = lambda: describe(app)  # type: ignore[method-assign]
+    app.add_middleware(RequestLog, metrics=metrics)
+    install_problem_handlers(app)
+    for router in ROUTERS:
+        app.include_router(router)
+    return app
+
+
+def _start(settings: Settings, metrics: HttpMetrics, stopping: threading.Event, stack: ExitStack) -> Services:
+    prepare(settings)
+    services = open_services(settings, metrics, stopping)
+    stack.callback(services.close)
+    stack.callback(stopping.set)
+    key = settings.bootstrap_api_key
+    if not ensure_first_key(services.sessions, key.get_secret_value() if key else None, services.secret):
+        logger.warning("there is no API key, so nobody can call the API; set FARZI_BOOTSTRAP_API_KEY and start again")
+    if settings.broker_url is not None:
+        from app.relay_thread import running_relay  # noqa: PLC0415  embedded mode starts without Celery
+
+        stack.enter_context(running_relay(services.sessions, settings.broker_url))
+    return services
+
+
+def __getattr__(name: str) -> FastAPI:
+    """Make ``app`` when a server asks for it: reading the environment at import would fail every other use of this module."""
+    if name != "app":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    settings = load_settings()
+    configure_logging(settings)
+    return create_app(settings)

@@ -1,0 +1,70 @@
+"""Lists in pages: an opaque cursor that names the last item seen, so that new items never shift a page."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import Select
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from app.errors import FieldProblem, ServiceError
+from app.schemas import Page
+
+Row = TypeVar("Row")
+Out = TypeVar("Out")
+
+DEFAULT_LIMIT = 50
+MAX_LIMIT = 200
+
+
+class PageQuery(BaseModel):
+    """Query of every list."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    limit: int = Field(DEFAULT_LIMIT, ge=1, le=MAX_LIMIT, description="Most items of one page.")
+    cursor: str | None = Field(None, max_length=500, description="`next_cursor` of the page before.")
+
+
+def encode_cursor(position: str | int) -> str:
+    """Return the cursor that continues after the item at ``position``."""
+    return base64.urlsafe_b64encode(json.dumps([position]).encode()).decode().rstrip("=")
+
+
+def decode_cursor(cursor: str, kind: type[Row]) -> Row:
+    """Return the position in ``cursor``.
+
+    Raises:
+        ServiceError: invalid_request, if it is none of ours or of another list.
+    """
+    try:
+        (position,) = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+    except (binascii.Error, ValueError, TypeError):
+        position = None
+    if type(position) is not kind or "\0" in str(position):
+        problem = FieldProblem("/query/cursor", "not a cursor of this list; give next_cursor of the page before, unchanged")
+        raise ServiceError("invalid_request", f"{problem.pointer}: {problem.detail}", problems=(problem,))
+    return position
+
+
+def newest_first(
+    session: Session, query: Select[Row], id_column: InstrumentedAttribute[str], page: PageQuery
+) -> tuple[Sequence[Row], bool]:
+    """Return one page of rows by descending id, which is descending time, and whether there are more."""
+    if page.cursor is not None:
+        query = query.where(id_column < decode_cursor(page.cursor, str))
+    rows = session.scalars(query.order_by(id_column.desc()).limit(page.limit + 1)).all()
+    return rows[: page.limit], len(rows) > page.limit
+
+
+def make_page(
+    rows: Sequence[Any], has_more: bool, present: Callable[[Any], Out], position: Callable[[Any], str | int]
+) -> Page[Out]:
+    """Return the answer for one page of rows."""
+    cursor = encode_cursor(position(rows[-1])) if has_more else None
+    return Page(data=[present(row) for row in rows], has_more=has_more, next_cursor=cursor)

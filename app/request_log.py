@@ -1,0 +1,83 @@
+"""The outermost layer of every request: its id, one log line, its metrics, and an answer even when the service itself fails."""
+
+from __future__ import annotations
+
+import re
+import time
+from uuid import uuid4
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.errors import ServiceError
+from app.http_metrics import HttpMetrics
+from app.problems import render_problem
+
+REQUEST_ID_HEADER = "X-Request-Id"
+_ACCEPTED_REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
+
+logger = structlog.get_logger(__name__)
+
+
+class RequestLog:
+    """ASGI middleware. Logs route templates and ids, never headers, queries or bodies: no key can get into a line."""
+
+    def __init__(self, app: ASGIApp, metrics: HttpMetrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = _choose_request_id(scope)
+        scope.setdefault("state", {})["request_id"] = request_id
+        started_at = time.perf_counter()
+        status = 0
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)[REQUEST_ID_HEADER] = request_id
+            await send(message)
+
+        with structlog.contextvars.bound_contextvars(request_id=request_id):
+            try:
+                await self._app(scope, receive, send_with_id)
+            except ClientDisconnect:
+                logger.info("the client went away", method=scope["method"], route=_route_of(scope))
+            except Exception:
+                logger.exception("request failed", method=scope["method"], route=_route_of(scope))
+                if status:  # too late for another answer: break the connection, so that the client does not take it for whole
+                    raise
+                error = ServiceError("internal_error", f"The service failed; report request_id {request_id} if it stays so.")
+                await render_problem(error, request_id)(scope, receive, send_with_id)
+            finally:
+                self._record(scope, status, time.perf_counter() - started_at)
+
+    def _record(self, scope: Scope, status: int, duration_s: float) -> None:
+        route = _route_of(scope)
+        self._metrics.observe(scope["method"], route, status, duration_s)
+        caller = scope["state"].get("caller")
+        logger.info(
+            "request",
+            method=scope["method"],
+            route=route,
+            path_params=scope.get("path_params") or None,
+            status=status,
+            duration_ms=round(duration_s * 1000, 1),
+            key_id=caller.key_id if caller else None,
+        )
+
+
+def _choose_request_id(scope: Scope) -> str:
+    given = Headers(scope=scope).get(REQUEST_ID_HEADER, "")
+    return given if _ACCEPTED_REQUEST_ID.fullmatch(given) else f"req_{uuid4().hex}"
+
+
+def _route_of(scope: Scope) -> str:
+    """Return the route's template; a label of raw paths would grow without bound."""
+    return getattr(scope.get("route"), "path", None) or "unknown"

@@ -1,0 +1,57 @@
+"""Bases of what goes in and out over HTTP."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, StringConstraints
+
+T = TypeVar("T")
+
+MetadataKey = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[^\[\]]+$")]
+MetadataValue = Annotated[str, StringConstraints(max_length=500)]
+Metadata = Annotated[
+    dict[MetadataKey, MetadataValue],
+    Field(max_length=50, description="The caller's own labels; lists of jobs can be filtered by them."),
+]
+
+
+def _format_time(value: datetime) -> str:
+    return value.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+Timestamp = Annotated[datetime, PlainSerializer(_format_time, return_type=str, when_used="json")]
+
+
+class InputModel(BaseModel):
+    """What a caller sends: closed to unknown fields."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class OutputModel(BaseModel):
+    """What a caller sees; built from rows by attribute."""
+
+    model_config = ConfigDict(from_attributes=True, frozen=True)
+
+
+class Page(OutputModel, Generic[T]):
+    """One page of a list."""
+
+    data: list[T]
+    has_more: bool
+    next_cursor: str | None = Field(description="Give it as `cursor` to get the next page.")
+
+
+class Problem(BaseModel):
+    """An error, as RFC 9457 describes it; docs/errors.md lists the codes."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    request_id: str
+    retryable: bool
+    errors: list[dict[str, Any]] | None = Field(None, description="Bad fields: pointer and detail of each.")

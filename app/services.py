@@ -1,0 +1,62 @@
+"""The parts of the service that an application holds on to, opened together and closed together."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session, sessionmaker
+
+from app.db import make_engine, make_reading_session_factory, make_session_factory
+from app.http_metrics import HttpMetrics
+from app.settings import Settings
+from app.storage import ObjectStore, make_object_store
+from app.tenants.secret import load_secret
+from app.tenants.service import Authenticator
+
+
+@dataclass(frozen=True)
+class Services:
+    """Everything an endpoint may need; ``stopping`` is set when the server is about to end."""
+
+    settings: Settings
+    engine: Engine
+    sessions: sessionmaker[Session]
+    reading_sessions: sessionmaker[Session]
+    store: ObjectStore
+    secret: bytes
+    authenticator: Authenticator
+    metrics: HttpMetrics
+    stopping: threading.Event
+    stream_slots: threading.BoundedSemaphore = field(repr=False)
+
+    def close(self) -> None:
+        self.store.close()
+        self.engine.dispose()
+
+
+MAX_EVENT_STREAMS = 500
+
+
+def open_services(settings: Settings, metrics: HttpMetrics, stopping: threading.Event) -> Services:
+    """Prepare every part; the database is not connected to yet.
+
+    Raises:
+        SettingsError: the data directory cannot be used.
+    """
+    secret = load_secret(settings)
+    engine = make_engine(settings)
+    sessions, reading_sessions = make_session_factory(engine), make_reading_session_factory(engine)
+    return Services(
+        settings=settings,
+        engine=engine,
+        sessions=sessions,
+        reading_sessions=reading_sessions,
+        store=make_object_store(settings),
+        secret=secret,
+        authenticator=Authenticator(secret, reading_sessions, sessions),
+        metrics=metrics,
+        stopping=stopping,
+        stream_slots=threading.BoundedSemaphore(MAX_EVENT_STREAMS),
+    )

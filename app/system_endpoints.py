@@ -1,0 +1,54 @@
+"""Health, metrics and the API's description of itself; none of them needs a key."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import HTMLResponse, JSONResponse
+
+from app.api_page import render_api_page
+from app.dependencies import InServices
+from app.errors import ServiceError
+from app.health import check_parts
+from app.jobs.repository import count_jobs
+
+PROMETHEUS_MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+router = APIRouter(tags=["System"])
+
+
+@router.get("/healthz")
+def healthz() -> dict[str, str]:
+    """Say that the process answers."""
+    return {"status": "ok"}
+
+
+@router.get("/readyz")
+def readyz(services: InServices) -> dict[str, Any]:
+    """Say whether database, migrations, storage and broker can be used; 503 names the part that cannot."""
+    checks = check_parts(services)
+    down = sorted(name for name, state in checks.items() if state != "ok")
+    if down:
+        details = "; ".join(f"{name} is {checks[name]}" for name in down)
+        raise ServiceError("not_ready", f"{details}.", members={"checks": checks})
+    return {"status": "ready", "checks": checks}
+
+
+@router.get("/metrics", response_class=Response, responses={200: {"content": {PROMETHEUS_MEDIA_TYPE: {}}}})
+def metrics(services: InServices) -> Response:
+    """Prometheus metrics: requests by route, jobs by status."""
+    with services.reading_sessions() as session:
+        num_jobs = count_jobs(session)
+    return Response(services.metrics.render(num_jobs), media_type=PROMETHEUS_MEDIA_TYPE)
+
+
+@router.get("/v1/openapi.json", include_in_schema=False)
+def openapi(request: Request) -> JSONResponse:
+    return JSONResponse(request.app.openapi())
+
+
+@router.get("/docs", include_in_schema=False)
+def docs(request: Request) -> HTMLResponse:
+    policy = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
+    return HTMLResponse(render_api_page(request.app.openapi()), headers=policy)

@@ -1,0 +1,41 @@
+"""Queries on tenants and keys."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import func, or_, select, update
+from sqlalchemy.orm import Session
+
+from app.pagination import PageQuery, newest_first
+from app.tenants.models import ApiKey, Tenant
+
+
+def find_by_digest(session: Session, digest: bytes) -> ApiKey | None:
+    return session.scalar(select(ApiKey).where(ApiKey.digest == digest))
+
+
+def find_key(session: Session, tenant_id: str, key_id: str) -> ApiKey | None:
+    return session.scalar(select(ApiKey).where(ApiKey.tenant_id == tenant_id, ApiKey.id == key_id))
+
+
+def list_keys(session: Session, tenant_id: str, page: PageQuery) -> tuple[Sequence[ApiKey], bool]:
+    return newest_first(session, select(ApiKey).where(ApiKey.tenant_id == tenant_id), ApiKey.id, page)
+
+
+def list_usable_keys(session: Session, tenant_id: str, at: datetime) -> Sequence[ApiKey]:
+    usable = (ApiKey.revoked_at.is_(None), or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > at))
+    return session.scalars(select(ApiKey).where(ApiKey.tenant_id == tenant_id, *usable)).all()
+
+
+def lock_tenant(session: Session, tenant_id: str) -> None:
+    session.execute(select(Tenant.id).where(Tenant.id == tenant_id).with_for_update())
+
+
+def has_keys(session: Session) -> bool:
+    return bool(session.scalar(select(func.count()).select_from(ApiKey)))
+
+
+def mark_used(session: Session, key_id: str, at: datetime) -> None:
+    session.execute(update(ApiKey).where(ApiKey.id == key_id).values(last_used_at=at))

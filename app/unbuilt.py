@@ -1,0 +1,37 @@
+"""Paths of the contract that are not built yet: each says so instead of pretending not to exist."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from fastapi import APIRouter, Request
+
+from app.dependencies import AuthenticatedRoute
+from app.errors import ServiceError
+
+UNBUILT: dict[str, tuple[str, ...]] = {
+    "/v1/datasets/{dataset_id}/uploads": ("GET", "POST"),
+    "/v1/datasets/{dataset_id}/uploads/{upload_id}": ("GET", "DELETE"),
+    "/v1/datasets/{dataset_id}/uploads/{upload_id}/complete": ("POST",),
+    "/v1/jobs/estimate": ("POST",),
+    "/v1/webhook-endpoints": ("GET", "POST"),
+    "/v1/webhook-endpoints/{endpoint_id}": ("GET", "PATCH", "DELETE"),
+    "/v1/webhook-endpoints/{endpoint_id}/test": ("POST",),
+    "/v1/webhook-endpoints/{endpoint_id}/rotate-secret": ("POST",),
+    "/v1/deliveries": ("GET",),
+    "/v1/deliveries/{delivery_id}": ("GET",),
+    "/v1/deliveries/{delivery_id}/replay": ("POST",),
+    "/v1/usage": ("GET",),
+}
+
+router = APIRouter(route_class=AuthenticatedRoute)
+public_router = APIRouter()
+
+
+def _not_implemented(request: Request) -> NoReturn:
+    raise ServiceError("not_implemented", f"{request.method} {request.url.path} is not built yet.")
+
+
+for _path, _methods in UNBUILT.items():
+    router.add_api_route(_path, _not_implemented, methods=list(_methods), response_model=None, include_in_schema=False)
+public_router.add_api_route("/", _not_implemented, methods=["GET"], response_model=None, include_in_schema=False)
