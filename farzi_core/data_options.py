@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_serializer
 
 from farzi_core.config import SpecModel
 
@@ -26,6 +26,11 @@ class ColumnMapping(SpecModel):
         description="When: a number or an ISO 8601 time; null keeps the order of the file. Need not exist unless it is set.",
     )
     rating: ColumnName | None = Field(None, description="Only read with option min_rating.")
+
+    @model_serializer
+    def _dump_what_is_set(self) -> dict[str, str | int | None]:
+        # A mapping that went through JSON must still know what the user left out.
+        return {name: value for name, value in self if name in self.model_fields_set}
 
 
 class DatasetOptions(SpecModel):

@@ -6,7 +6,7 @@ sequences.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from farzi_core.data.columns import INTER_DEFAULTS, ResolvedColumns, resolve_del
 from farzi_core.data.delimited import FieldLayout, RowBlock, find_bad_quote, parse_record, read_rows
 from farzi_core.data.interaction_rows import InteractionCollector, Interactions, require_max_rows
 from farzi_core.data.json_rows import first_object, read_json_rows
-from farzi_core.data.line_blocks import LineBlocks
+from farzi_core.data.line_blocks import LineBlocks, OnProgress
 from farzi_core.data.parquet_rows import ParquetRows
 from farzi_core.data.problems import ProblemLog
 from farzi_core.data_options import ColumnMapping, DatasetOptions
@@ -61,7 +61,7 @@ def read_interactions(
     log: ProblemLog,
     *,
     max_rows: int | None = None,
-    on_progress: Callable[[float], None] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> FoundInteractions:
     """Read a table of interactions; bad rows go to ``log``.
 
@@ -94,7 +94,7 @@ def _open_parquet(
     columns: ColumnMapping | None,
     options: DatasetOptions,
     max_rows: int | None,
-    on_progress: Callable[[float], None] | None,
+    on_progress: OnProgress | None,
 ) -> _Table:
     file = ParquetRows(path)
     require_max_rows(file.num_rows, max_rows)

@@ -15,6 +15,9 @@ from farzi_core.errors import DataError
 
 BLOCK_BYTES = 2**24
 MAX_LINE_BYTES = 2**24
+OnProgress = Callable[[int, int], None]
+"""Called with how much of a file was read, and how much there is; both in bytes, or both in rows."""
+
 _UTF8_MARK = b"\xef\xbb\xbf"
 _FOREIGN_STARTS = {
     b"\x1f\x8b": "is compressed with gzip; upload it uncompressed",
@@ -55,16 +58,14 @@ class LineBlocks:
 
     Args:
         path: the file.
-        on_progress: called with the share of the file that has been read, 0 to 1.
+        on_progress: called after every block.
         block_bytes: size of a block, before it is cut at its last line end.
 
     Raises:
         DataError: on iteration; the content is no UTF-8 text, or a line is longer than ``MAX_LINE_BYTES``.
     """
 
-    def __init__(
-        self, path: Path, on_progress: Callable[[float], None] | None = None, *, block_bytes: int = BLOCK_BYTES
-    ) -> None:
+    def __init__(self, path: Path, on_progress: OnProgress | None = None, *, block_bytes: int = BLOCK_BYTES) -> None:
         self._file = path.open("rb")
         self._size_bytes = max(1, path.stat().st_size)
         self._on_progress = on_progress
@@ -105,7 +106,7 @@ class LineBlocks:
         self._check_text(data)
         self._next_line += data.count(b"\n")
         if self._on_progress is not None:
-            self._on_progress(min(1.0, self._file.tell() / self._size_bytes))
+            self._on_progress(self._file.tell(), self._size_bytes)
         return block
 
     def _check_start(self) -> None:

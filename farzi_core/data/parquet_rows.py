@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import polars as pl
@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from farzi_core.data.delimited import LINE, RowBlock
+from farzi_core.data.line_blocks import OnProgress
 from farzi_core.errors import DataError
 
 _ROWS_PER_BATCH = 2**17
@@ -36,12 +37,12 @@ class ParquetRows:
     def num_rows(self) -> int:
         return int(self._file.metadata.num_rows)
 
-    def read(self, names: Mapping[str, str], on_progress: Callable[[float], None] | None) -> Iterator[RowBlock]:
+    def read(self, names: Mapping[str, str], on_progress: OnProgress | None) -> Iterator[RowBlock]:
         """Yield blocks of rows: ``user``, ``item`` as strings, the rest as it is, and ``line``, the 1-based row.
 
         Args:
             names: column of the file by the name it gets.
-            on_progress: called with the share of rows that has been read.
+            on_progress: called after every block.
 
         Raises:
             DataError: a column has a type that cannot be used (``wrong_type``), or the file is damaged.
@@ -58,7 +59,7 @@ class ParquetRows:
                 yield RowBlock(frame.with_columns(rows), 0)
                 first_row += frame.height
                 if on_progress is not None:
-                    on_progress(min(1.0, first_row / max(1, self.num_rows)))
+                    on_progress(first_row - 1, self.num_rows)
         except (pa.ArrowException, OSError, ValueError) as error:
             raise _unreadable(error) from error
         finally:

@@ -6,7 +6,6 @@ is no data set. Knows nothing of storage or jobs.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 from farzi_core.config import DataFormat, Task
 from farzi_core.data.assembling import assemble_sequences
 from farzi_core.data.interactions import read_interactions
+from farzi_core.data.line_blocks import OnProgress
 from farzi_core.data.problems import Problem, ProblemLog
 from farzi_core.data.report import (
     count_popularity,
@@ -77,7 +77,7 @@ def read_dataset(
     columns: ColumnMapping | None = None,
     options: DatasetOptions | None = None,
     max_rows: int | None = None,
-    on_progress: Callable[[float], None] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> ReadResult:
     """Read an uploaded file.
 
@@ -88,7 +88,7 @@ def read_dataset(
         columns: which columns hold what; tables only, see :class:`ColumnMapping`.
         options: reading options.
         max_rows: most rows (text and sequence lines: most events) of a file.
-        on_progress: called now and then with the share of the file that has been read, 0 to 1.
+        on_progress: called now and then with how much of the file has been read, and how much there is.
 
     Returns:
         The data set, or None with the reason among the report's problems.
@@ -121,7 +121,7 @@ def _read_text(
     reading: _Reading,
     *,
     max_rows: int | None,
-    on_progress: Callable[[float], None] | None,
+    on_progress: OnProgress | None,
 ) -> _Content:
     found = read_text(path, options, reading.log, max_rows=max_rows, on_progress=on_progress)
     reading.num_rows = found.num_rows
@@ -139,7 +139,7 @@ def _read_events(
     reading: _Reading,
     *,
     max_rows: int | None,
-    on_progress: Callable[[float], None] | None,
+    on_progress: OnProgress | None,
 ) -> _Content:
     if data_format == "sequences":
         found = read_sequence_lines(path, reading.log, max_rows=max_rows, on_progress=on_progress)

@@ -7,7 +7,6 @@ of tables.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -15,7 +14,7 @@ import numpy as np
 
 from farzi_core.data.interaction_rows import Interactions, require_max_rows
 from farzi_core.data.interactions import FoundInteractions
-from farzi_core.data.line_blocks import LineBlock, LineBlocks
+from farzi_core.data.line_blocks import LineBlock, LineBlocks, OnProgress
 from farzi_core.data.problems import Problem, ProblemLog, shorten
 from farzi_core.data.token_encoding import TokenEncoder
 from farzi_core.errors import DataError
@@ -31,7 +30,7 @@ def read_sequence_lines(
     log: ProblemLog,
     *,
     max_rows: int | None = None,
-    on_progress: Callable[[float], None] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> FoundInteractions:
     """Read a file of pairs or of whole sequences; the order of lines is the order of time.
 

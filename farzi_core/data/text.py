@@ -7,7 +7,7 @@ models. Blank lines are passed over.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from farzi_core.data.interaction_rows import require_max_rows
-from farzi_core.data.line_blocks import LineBlock, LineBlocks
+from farzi_core.data.line_blocks import LineBlock, LineBlocks, OnProgress
 from farzi_core.data.problems import Problem, ProblemLog, shorten
 from farzi_core.data.sequences import SequenceDataset, Vocabulary
 from farzi_core.data_options import DatasetOptions, Tokenizer
@@ -48,7 +48,7 @@ def read_text(
     log: ProblemLog,
     *,
     max_rows: int | None = None,
-    on_progress: Callable[[float], None] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> FoundText:
     """Read a text; lines with a NUL byte go to ``log``.
 
