@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import sys
 
 from app.jobs.states import Queue
+from app.logging import configure_logging
 from app.settings import SettingsError, load_settings
 from worker.celery_app import serve_queue
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Serve one queue; a service without a broker has its worker inside ``farzi serve``."""
-    parser = argparse.ArgumentParser(prog="worker.main", description="Run jobs of one queue.")
+    parser = argparse.ArgumentParser(prog="farzi worker", description="Run jobs of one queue.")
     parser.add_argument("--queue", required=True, choices=[str(queue) for queue in Queue])
     queue: str = parser.parse_args(arguments).queue
     try:
@@ -24,7 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
     if settings.broker_url is None:
         sys.stderr.write("FARZI_BROKER_URL is not set; without a broker `farzi serve` runs jobs itself and needs no worker.\n")
         return 2
-    logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    configure_logging(settings)
     return serve_queue(settings, queue)
 
 

@@ -6,6 +6,7 @@ Its standard input is a pipe that nobody writes to: it ends when the supervisor 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import signal
 import subprocess
@@ -13,6 +14,8 @@ import sys
 import threading
 from collections import deque
 from enum import IntEnum
+
+logger = logging.getLogger(__name__)
 
 TAIL_LINES = 40
 TAIL_LINE_CHARACTERS = 500
@@ -64,6 +67,14 @@ class RunProcess:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, number)
 
+    def end(self, patience_s: float) -> int:
+        """Wait ``patience_s`` for the run to end, then end it; return the exit code."""
+        exit_code = self.wait(patience_s)
+        if exit_code is None:
+            self.signal_group(signal.SIGKILL)
+            exit_code = self._process.wait()
+        return exit_code
+
     def close(self) -> None:
         """End whatever is left of the group and let go of its pipes."""
         self.signal_group(signal.SIGKILL)
@@ -78,4 +89,4 @@ class RunProcess:
             for line in output:
                 text = line.decode(errors="replace").rstrip()
                 self._tail.append(text[:TAIL_LINE_CHARACTERS])
-                sys.stderr.write(f"{text}\n")
+                logger.info("run %s says: %s", self.pid, text)

@@ -29,7 +29,10 @@ def main(arguments: list[str]) -> int:
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda _number, _frame: stop.set())
     job_id, token = arguments
-    services = connect(load_settings())
+    settings = load_settings()
+    # Plain lines: the supervisor wraps each into a line of its own log, and the last ones are shown to the job's owner.
+    logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
+    services = connect(settings)
     lease = Lease(job_id, int(token))
     writer = JobWriter(services.session_factory, lease)
     try:

@@ -25,6 +25,7 @@ from worker.process import ExitCode, RunProcess
 logger = logging.getLogger(__name__)
 
 TICK_S = 0.1
+LEAVE_S = 3.0
 RUN_MODULE = "worker.run"
 # Signals a process gets for what it did, not from outside: the same file ends the next run in the same way.
 SELF_INFLICTED = {-signal.SIGXCPU, -signal.SIGABRT, -signal.SIGSEGV, -signal.SIGBUS, -signal.SIGILL, -signal.SIGFPE}
@@ -99,15 +100,16 @@ class Supervisor:
 
     def _stop(self, process: RunProcess, lease: Lease, reason: StopReason) -> int:
         """Give the run its time for a checkpoint, with the lease kept, then end it."""
-        grace_s = 0.0 if reason is StopReason.LEASE_LOST else self._settings.stop_grace_s
-        if grace_s:
-            process.signal_group(signal.SIGTERM)
-        kill_at = time.monotonic() + grace_s
+        if reason is StopReason.LEASE_LOST:
+            # A run that has just reported its end has no lease either, and only needs a moment to leave.
+            return process.end(LEAVE_S)
+        process.signal_group(signal.SIGTERM)
+        kill_at = time.monotonic() + self._settings.stop_grace_s
         heartbeat_at = 0.0
         while (exit_code := process.wait(TICK_S)) is None:
             if time.monotonic() >= kill_at:
-                process.signal_group(signal.SIGKILL)
-            if grace_s and time.monotonic() >= heartbeat_at:
+                return process.end(0.0)
+            if time.monotonic() >= heartbeat_at:
                 heartbeat_at = time.monotonic() + self._settings.heartbeat_s
                 self._ask(lambda session: heartbeat(session, lease, lease_s=self._settings.lease_s))
         return exit_code

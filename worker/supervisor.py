@@ -21,6 +21,7 @@ from app.db import make_engine, make_session_factory
 from app.jobs.leases import next_queued
 from app.jobs.reaper import reap_all
 from app.jobs.states import Queue
+from app.logging import configure_logging
 from app.settings import Settings, SettingsError, load_settings
 from worker.lifeline import call_when_orphaned
 from worker.maintenance import Maintenance
@@ -40,7 +41,7 @@ def main() -> int:
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    configure_logging(settings)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: stop.set())

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import signal
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from app.clock import database_now
 from app.datasets.verdicts import ValidatedContent, accept_dataset, refuse_dataset
 from app.jobs.endings import succeed
 from app.jobs.leases import lock_held
+from farzi_core.config import DataFormat, Task
 from farzi_core.data.reading import ReadResult, read_dataset
 from farzi_core.data.sequences import SequenceDataset
 from farzi_core.data_options import ColumnMapping, DatasetOptions
@@ -43,9 +44,9 @@ def _read(context: RunContext, upload: Path) -> ReadResult:
     declared = context.dataset
     return read_dataset(
         upload,
-        task=declared.task,
-        format=declared.format,
-        columns=ColumnMapping.model_validate(declared.columns or {}),
+        task=cast(Task, declared.task),
+        format=cast(DataFormat, declared.format),
+        columns=None if declared.columns is None else ColumnMapping.model_validate(declared.columns),
         options=DatasetOptions.model_validate(declared.options),
         max_rows=context.settings.max_dataset_rows,
         on_progress=context.writer.progress,

@@ -48,7 +48,7 @@ def refuse_dataset(session: Session, dataset_id: str, report: dict[str, Any], *,
 
 def reject_dataset(session: Session, dataset_id: str, code: str, message: str, *, at: datetime) -> None:
     """Make the data set invalid because it could not be read to its end."""
-    problem = {"line": None, "column": None, "code": code, "reason": message}
+    problem = {"line": None, "column": None, "value": None, "code": code, "reason": message}
     refuse_dataset(session, dataset_id, {"num_problems": 1, "problems": [problem]}, at=at)
 
 

@@ -34,7 +34,8 @@ def wait_for_pid(path: Path) -> int:
     return int(path.read_text())
 
 
-def test_the_last_lines_of_both_streams_are_kept(capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_last_lines_of_both_streams_are_kept(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
     process = RunProcess(
         script(f"import sys\nfor n in range({TAIL_LINES + 5}): print(n)\nsys.stderr.write('the end ' + 'x' * 9000)\nexit(3)"),
         {"PYTHONUNBUFFERED": "1"},
@@ -45,7 +46,7 @@ def test_the_last_lines_of_both_streams_are_kept(capfd: pytest.CaptureFixture[st
     assert process.tail[0] == "6"
     assert process.tail[-1].startswith("the end x")
     assert len(process.tail[-1]) == 500
-    assert "the end" in capfd.readouterr().err
+    assert "the end" in caplog.text
 
 
 def test_a_signal_is_told_from_an_exit_code() -> None:
