@@ -17,7 +17,7 @@ from farzi_core.data.columns import INTER_DEFAULTS, ResolvedColumns, resolve_del
 from farzi_core.data.delimited import FieldLayout, RowBlock, find_bad_quote, parse_record, read_rows
 from farzi_core.data.interaction_rows import InteractionCollector, Interactions, require_max_rows
 from farzi_core.data.json_rows import first_object, read_json_rows
-from farzi_core.data.line_blocks import LineBlocks, OnProgress
+from farzi_core.data.line_blocks import BLOCK_BYTES, PYTHON_BLOCK_BYTES, LineBlocks, OnProgress
 from farzi_core.data.parquet_rows import ParquetRows
 from farzi_core.data.problems import ProblemLog
 from farzi_core.data_options import ColumnMapping, DatasetOptions
@@ -74,7 +74,8 @@ def read_interactions(
         if data_format == "parquet":
             table = _open_parquet(path, columns, options, max_rows, on_progress)
         else:
-            blocks = stack.enter_context(LineBlocks(path, on_progress))
+            block_bytes = PYTHON_BLOCK_BYTES if data_format == "jsonl" else BLOCK_BYTES
+            blocks = stack.enter_context(LineBlocks(path, on_progress, block_bytes=block_bytes))
             if data_format == "jsonl":
                 table = _open_json_lines(blocks, columns, options, log)
             else:

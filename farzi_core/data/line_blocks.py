@@ -14,6 +14,8 @@ from types import TracebackType
 from farzi_core.errors import DataError
 
 BLOCK_BYTES = 2**24
+# Lines as Python strings take ten times their bytes.
+PYTHON_BLOCK_BYTES = 2**20
 MAX_LINE_BYTES = 2**24
 OnProgress = Callable[[int, int], None]
 """Called with how much of a file was read, and how much there is; both in bytes, or both in rows."""

@@ -1,6 +1,6 @@
 """Files of lines without a header, events in time order: one "user item" a line, or one "user item item item ..." a line.
 
-Which of the two is decided from the first lines, and said in the report. Fields stand apart by spaces or tabs. Knows nothing
+Which of the two is decided from the first lines, and said in the report. Fields stand apart by white space. Knows nothing
 of tables.
 """
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from farzi_core.data.interaction_rows import Interactions, require_max_rows
 from farzi_core.data.interactions import FoundInteractions
-from farzi_core.data.line_blocks import LineBlock, LineBlocks, OnProgress
+from farzi_core.data.line_blocks import PYTHON_BLOCK_BYTES, LineBlock, LineBlocks, OnProgress
 from farzi_core.data.problems import Problem, ProblemLog, shorten
 from farzi_core.data.token_encoding import TokenEncoder
 from farzi_core.errors import DataError
@@ -37,9 +37,9 @@ def read_sequence_lines(
     Raises:
         DataError: the file as a whole cannot be read.
 
-    Cost: one pass; 8 bytes an event, the distinct ids as Python strings, and a few blocks of 16 MiB.
+    Cost: one pass; 8 bytes an event, the distinct ids as Python strings, and a block of 1 MiB as Python strings.
     """
-    with LineBlocks(path, on_progress) as blocks:
+    with LineBlocks(path, on_progress, block_bytes=PYTHON_BLOCK_BYTES) as blocks:
         layout, why = _decide_layout(blocks)
         log.warnings.append(f"the file is read as {_LAYOUT_TEXT[layout]}, because {why}")
         collector = _LineCollector(layout, log, max_rows)
@@ -80,6 +80,22 @@ class _LineCollector:
         self._users, self._items = array("i"), array("i")
 
     def add(self, block: LineBlock) -> None:
+        if self._layout != "pairs" or not self._add_clean_pairs(block):
+            self._add_line_by_line(block)
+        # Every event is a row here, so that a limit on rows limits memory whatever the layout.
+        require_max_rows(max(self.num_rows, len(self._items)), self._max_rows)
+
+    def _add_clean_pairs(self, block: LineBlock) -> bool:
+        """Keep a block of nothing but pairs at once; return whether it was one."""
+        lines = [fields for line in block.data.decode().split("\n") if (fields := line.split())]
+        if b"\0" in block.data or any(len(fields) != 2 for fields in lines):
+            return False
+        self._users.extend(map(self._user_codes.code, [fields[0] for fields in lines]))
+        self._items.extend(map(self._item_codes.code, [fields[1] for fields in lines]))
+        self.num_rows += len(lines)
+        return True
+
+    def _add_line_by_line(self, block: LineBlock) -> None:
         problems = []
         for number, line in block.numbered_lines():
             fields = line.split()
@@ -92,8 +108,6 @@ class _LineCollector:
             else:
                 problems.append(problem)
         self._log.extend(problems)
-        # Every event is a row here, so that a limit on rows limits memory whatever the layout.
-        require_max_rows(max(self.num_rows, len(self._items)), self._max_rows)
 
     def finish(self) -> Interactions:
         users = np.frombuffer(self._users, dtype=np.int32) if self._users else np.zeros(0, dtype=np.int32)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from farzi_core.data.interaction_rows import require_max_rows
-from farzi_core.data.line_blocks import LineBlock, LineBlocks, OnProgress
+from farzi_core.data.line_blocks import PYTHON_BLOCK_BYTES, LineBlock, LineBlocks, OnProgress
 from farzi_core.data.problems import Problem, ProblemLog, shorten
 from farzi_core.data.sequences import SequenceDataset, Vocabulary
 from farzi_core.data_options import DatasetOptions, Tokenizer
@@ -55,10 +55,10 @@ def read_text(
     Raises:
         DataError: the text as a whole cannot be used.
 
-    Cost: one pass; 4 bytes an event twice over, the distinct words as Python strings, and a few blocks of 16 MiB.
+    Cost: one pass; 4 bytes an event twice over, the distinct words as Python strings, and a block of 1 MiB as Python strings.
     """
     collector = _TextCollector(options, log, max_rows)
-    with LineBlocks(path, on_progress) as blocks:
+    with LineBlocks(path, on_progress, block_bytes=PYTHON_BLOCK_BYTES) as blocks:
         for block in blocks:
             collector.add(block)
     if collector.num_rows == 0:

@@ -1,0 +1,345 @@
+"""Every format reads the same events, and every refusal names its reason."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from farzi_core.config import DataFormat
+from farzi_core.data.reading import read_dataset
+from tests.farzi_core.data.uploads import RECOMMENDATION, ROWS, SEQUENCES, places, read_bytes, sequences_of
+
+
+def join_rows(separator: str, header: str = "") -> str:
+    return header + "".join(f"{user}{separator}{item}{separator}{at}\n" for user, item, at in ROWS)
+
+
+IN_TIME_ORDER = sorted(ROWS, key=lambda row: row[2])
+
+SAMPLES: list[tuple[DataFormat, str]] = [
+    ("csv", join_rows(",", "user,item,timestamp\n")),
+    ("csv", join_rows(",")),
+    ("csv", join_rows(",", "user,item,timestamp\n").replace("\n", "\r\n")),
+    ("csv", "\ufeff" + join_rows(",", "user,item,timestamp\n")),
+    ("csv", join_rows(",", "user,item,timestamp\n").rstrip("\n")),
+    ("csv", join_rows(",", "\n\nuser,item,timestamp\n").replace("\nu2", "\n\nu2")),
+    ("csv", join_rows(",", '"user","item","timestamp"\n').replace(",a,", ',"a",')),
+    ("csv", "".join(f"{user},{item},4.5,{at}.0\n" for user, item, at in ROWS)),
+    ("csv", "timestamp,extra,item,user\n" + "".join(f"{at},x,{item},{user}\n" for user, item, at in ROWS)),
+    ("csv", "user,item\n" + "".join(f"{user},{item}\n" for user, item, _ in IN_TIME_ORDER)),
+    ("tsv", join_rows("\t", "user\titem\ttimestamp\n")),
+    ("tsv", "".join(f"{user}\t{item}\t5\t{at}\n" for user, item, at in ROWS)),
+    ("inter", join_rows("\t", "user_id:token\titem_id:token\ttimestamp:float\n")),
+    ("inter", "".join(["item_id:token\tuser_id:token\n", *(f"{i}\t{u}\n" for u, i, _ in IN_TIME_ORDER)])),
+    ("jsonl", "".join(json.dumps({"user": u, "item": i, "timestamp": t}) + "\n" for u, i, t in ROWS)),
+    ("jsonl", "\n".join(json.dumps({"timestamp": str(t), "item": i, "user": u, "x": [1]}) for u, i, t in ROWS)),
+    ("sequences", "".join(f"{user} {item}\n" for user, item, _ in IN_TIME_ORDER)),
+    ("sequences", "u1 b c a\r\n\nu2\tb  d b"),
+]
+
+
+@pytest.mark.parametrize(("data_format", "content"), SAMPLES)
+def test_every_form_of_every_format_reads_the_same(tmp_path: Path, data_format: DataFormat, content: str) -> None:
+    result = read_bytes(tmp_path, content, data_format)
+    assert result.report["problems"] == []
+    assert sequences_of(result.dataset) == SEQUENCES
+    assert result.dataset is not None
+    assert result.dataset.vocabulary.tokens[0] == "b"
+
+
+@pytest.mark.parametrize("kind", ["strings", "integers", "dictionary", "datetime", "date"])
+def test_parquet_columns_of_every_type_read_the_same(tmp_path: Path, kind: str) -> None:
+    users, items, times = zip(*ROWS, strict=True)
+    columns: dict[str, Any] = {"user": list(users), "item": list(items), "timestamp": list(times)}
+    if kind == "dictionary":
+        columns["item"] = pa.array(items).dictionary_encode()
+    if kind == "datetime":
+        columns["timestamp"] = [datetime(2020, 1, 1, 0, 0, at, tzinfo=UTC) for at in times]
+    if kind == "date":
+        columns["timestamp"] = [datetime(2020, 1, at, tzinfo=UTC).date() for at in times]
+    if kind == "integers":
+        columns["user"] = [int(user[1:]) for user in users]
+    path = tmp_path / "upload.parquet"
+    pq.write_table(pa.table(columns), path)
+    result = read_dataset(path, task=RECOMMENDATION, format="parquet")
+    expected = {name.removeprefix("u"): events for name, events in SEQUENCES.items()} if kind == "integers" else SEQUENCES
+    assert sequences_of(result.dataset) == expected
+
+
+def test_parquet_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "upload.parquet"
+    pq.write_table(pa.table({"user": [1.5], "item": ["a"]}), path)
+    result = read_dataset(path, task=RECOMMENDATION, format="parquet")
+    assert places(result) == [(None, "user", "wrong_type")]
+    assert "double" in result.report["problems"][0]["reason"]
+
+    path.write_bytes(path.read_bytes()[:-20])
+    assert places(read_dataset(path, task=RECOMMENDATION, format="parquet")) == [(None, None, "parquet_unreadable")]
+
+
+def test_parquet_rows_with_nulls_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "upload.parquet"
+    table = {"user": ["u", None, "v"], "item": ["a", "b", "c\0"], "timestamp": [1.0, 2.0, float("nan")]}
+    pq.write_table(pa.table(table), path)
+    result = read_dataset(path, task=RECOMMENDATION, format="parquet")
+    assert places(result)[1:] == [(2, "user", "empty_value"), (3, "item", "nul_byte"), (3, "timestamp", "bad_timestamp")]
+    assert result.report["reading"]["line_is"] == "row"
+
+
+def test_names_and_positions_choose_the_columns(tmp_path: Path) -> None:
+    content = "when,what,who\n" + "".join(f"{at},{item},{user}\n" for user, item, at in ROWS)
+    named = read_bytes(tmp_path, content, "csv", columns={"user": "who", "item": "what", "timestamp": "when"})
+    placed = read_bytes(tmp_path, content, "csv", columns={"user": 2, "item": 1, "timestamp": 0}, header=True)
+    bare = read_bytes(tmp_path, content.split("\n", 1)[1], "csv", columns={"user": 2, "item": 1, "timestamp": 0})
+    unordered = read_bytes(tmp_path, content, "csv", columns={"user": "who", "item": "what", "timestamp": None})
+    assert sequences_of(named.dataset) == sequences_of(placed.dataset) == sequences_of(bare.dataset) == SEQUENCES
+    assert sequences_of(unordered.dataset)["u1"] == ["a", "b", "c"]
+
+
+def test_another_delimiter_is_used(tmp_path: Path) -> None:
+    assert sequences_of(read_bytes(tmp_path, join_rows(";"), "csv", delimiter=";").dataset) == SEQUENCES
+
+
+def test_iso_times_order_events_whatever_their_form(tmp_path: Path) -> None:
+    times = ["2024-01-01", "2024-01-01T00:00:00.5", "2024-01-01 00:00:01Z", "2024-01-01T02:00:02+02:00"]
+    rows = [f"u,i{position},{at}" for position, at in enumerate(times)]
+    content = "user,item,timestamp\n" + "\n".join([*reversed(rows), "v,i0,2024-01-02"])
+    result = read_bytes(tmp_path, content, "csv")
+    assert sequences_of(result.dataset)["u"] == ["i0", "i1", "i2", "i3"]
+    assert result.report["histograms"]["time"][0]["low"] == "2024-01-01T00:00:00+00:00"
+    assert result.report["histograms"]["time"][-1]["high"] == "2024-01-02T00:00:00+00:00"
+
+
+def test_equal_times_keep_the_order_of_the_file(tmp_path: Path) -> None:
+    items = [f"i{number}" for number in np.random.default_rng(0).permutation(200)]
+    content = "user,item,timestamp\n" + "".join(f"u,{item},7\nv,{item},7\n" for item in items)
+    assert sequences_of(read_bytes(tmp_path, content, "csv").dataset) == {"u": items, "v": items}
+
+
+def test_large_whole_timestamps_are_not_rounded(tmp_path: Path) -> None:
+    start = 2**62
+    rows = "".join(f"u,i{offset},{start + offset}\nv,i{offset},{offset}\n" for offset in (2, 0, 1))
+    assert sequences_of(read_bytes(tmp_path, rows, "csv").dataset)["u"] == ["i0", "i1", "i2"]
+
+
+BAD_ROWS: list[tuple[DataFormat, str, tuple[int, str, str], str]] = [
+    ("csv", "u1,a,x", (4, "timestamp", "bad_timestamp"), "x"),
+    ("csv", "u1,a,nan", (4, "timestamp", "bad_timestamp"), "nan"),
+    ("csv", "u1,a,inf", (4, "timestamp", "bad_timestamp"), "inf"),
+    ("csv", "u1,a,2024-01-01", (4, "timestamp", "bad_timestamp"), "2024-01-01"),
+    ("csv", ",a,1", (4, "user", "empty_value"), ""),
+    ("csv", "u1,  ,1", (4, "item", "empty_value"), "  "),
+    ("csv", '"",a,1', (4, "user", "empty_value"), ""),
+    ("csv", "u1,a", (4, "timestamp", "wrong_field_count"), "u1,a"),
+    ("csv", "u1,a,1,9", (4, "4", "wrong_field_count"), "u1,a,1,9"),
+    ("csv", '"u1",a,1,9', (4, "4", "wrong_field_count"), '"u1",a,1,9'),
+    ("csv", 'u1,"a,1', (4, "item", "unclosed_quote"), 'u1,"a,1'),
+    ("csv", '"', (4, "user", "unclosed_quote"), '"'),
+    ("csv", 'u1,"a"b,1', (4, "item", "malformed_quote"), 'u1,"a"b,1'),
+    ("csv", "u1,a\0,1", (4, "item", "nul_byte"), "u1,a\\0,1"),
+    ("csv", '"u1",a\0,1', (4, "item", "nul_byte"), '"u1",a\\0,1'),
+    ("inter", "u1\ta", (4, "timestamp", "wrong_field_count"), "u1\ta"),
+    ("jsonl", '{"user": "u1", "item": ', (4, "24", "not_json"), '{"user": "u1", "item": '),
+    ("jsonl", "[]", (4, "", "not_json"), "[]"),
+    ("jsonl", "[" * 100_000, (4, "", "not_json"), "[" * 199 + "…"),
+    ("jsonl", '{"user": "u1", "timestamp": 1}', (4, "item", "missing_key"), '{"user": "u1", "timestamp": 1}'),
+    ("jsonl", '{"user": "u1", "item": ["a"], "timestamp": 1}', (4, "item", "wrong_type"), '["a"]'),
+    ("jsonl", '{"user": 1.5, "item": "a", "timestamp": 1}', (4, "user", "wrong_type"), "1.5"),
+    ("jsonl", '{"user": true, "item": "a", "timestamp": 1}', (4, "user", "wrong_type"), "true"),
+    ("jsonl", '{"user": null, "item": "a", "timestamp": 1}', (4, "user", "empty_value"), ""),
+    ("jsonl", '{"user": "\\ud800", "item": "a", "timestamp": 1}', (4, "user", "not_utf8"), "'\\ud800'"),
+    ("jsonl", '{"user": "a\\u0000", "item": "a", "timestamp": 1}', (4, "user", "nul_byte"), "a\\0"),
+    ("jsonl", '{"user": "a", "item": "a", "timestamp": NaN}', (4, "timestamp", "bad_timestamp"), "nan"),
+    ("sequences", "u1", (4, "2", "wrong_field_count"), "u1"),
+    ("sequences", "u1 a b", (4, "3", "wrong_field_count"), "u1 a b"),
+    ("sequences", "u1 a\0", (4, "2", "nul_byte"), "u1 a\\0"),
+]
+
+
+def with_bad_row(data_format: DataFormat, row: str) -> str:
+    """Return a good file of the format whose fourth line is ``row``."""
+    content = {
+        "csv": join_rows(",", "user,item,timestamp\n"),
+        "inter": join_rows("\t", "user_id:token\titem_id:token\ttimestamp:float\n"),
+        "jsonl": "".join(json.dumps({"user": u, "item": i, "timestamp": t}) + "\n" for u, i, t in ROWS),
+        "sequences": "".join(f"{user} {item}\n" for user, item, _ in IN_TIME_ORDER),
+    }[str(data_format)]
+    lines = content.splitlines()
+    return "\n".join([*lines[:3], row, *lines[3:], ""])
+
+
+@pytest.mark.parametrize(("data_format", "row", "place", "value"), BAD_ROWS)
+def test_a_bad_row_is_named_and_refuses_the_file(
+    tmp_path: Path, data_format: DataFormat, row: str, place: tuple[int, str, str], value: str
+) -> None:
+    result = read_bytes(tmp_path, with_bad_row(data_format, row), data_format)
+    line, column, code = place
+    assert places(result) == [(line, column or None, code)]
+    problem = result.report["problems"][0]
+    assert (problem["value"] or "") == value
+    assert len(problem["reason"]) > 20
+    assert result.report["num_problems"] == 1
+    assert result.preview == []
+    json.dumps(result.report)
+
+
+@pytest.mark.parametrize(("data_format", "row", "place", "value"), BAD_ROWS)
+def test_a_bad_row_can_be_skipped(
+    tmp_path: Path, data_format: DataFormat, row: str, place: tuple[int, str, str], value: str
+) -> None:
+    result = read_bytes(tmp_path, with_bad_row(data_format, row), data_format, bad_rows="skip")
+    assert sequences_of(result.dataset) == SEQUENCES
+    assert [problem["line"] for problem in result.report["problems"]] == [4]
+    assert result.report["num_rows"] == len(ROWS) + 1
+
+
+def test_all_faults_of_a_row_are_named(tmp_path: Path) -> None:
+    result = read_bytes(tmp_path, with_bad_row("csv", ",,x"), "csv")
+    assert places(result) == [(4, "user", "empty_value"), (4, "item", "empty_value"), (4, "timestamp", "bad_timestamp")]
+
+
+def test_a_thousand_problems_are_kept_and_all_are_counted(tmp_path: Path) -> None:
+    content = "user,item,timestamp\n" + "u,a,x\n" * 3000 + "u,a\n" * 2000
+    report = read_bytes(tmp_path, content, "csv").report
+    assert len(report["problems"]) == 1000
+    assert report["num_problems"] == 5001  # and that no event is left
+    assert report["problems"][0]["code"] == "no_events"
+    assert [problem["line"] for problem in report["problems"][1:]] == sorted(p["line"] for p in report["problems"][1:])
+
+
+WHOLE_FILES: list[tuple[DataFormat, bytes, str]] = [
+    *((data_format, b"", "empty_file") for data_format in ("csv", "tsv", "jsonl", "parquet", "inter", "sequences", "text")),
+    *((data_format, b"\n \n\r\n"[:1] * 3, "empty_file") for data_format in ("csv", "jsonl", "sequences", "text")),
+    ("csv", b"\xef\xbb\xbf", "empty_file"),
+    ("csv", b"user,item,timestamp\n", "no_events"),
+    ("csv", b"user,item,timestamp\nu,a,1\nu,b,2\nu,c,3\n", "one_user"),
+    ("csv", b"user,item,timestamp\nu,a,1\nu,a,2\nv,a,3\nv,a,4\n", "one_item"),
+    ("csv", b"user,item,timestamp\nu,a,1\nu,b,2\nv,c,3\nv,a,4\n", "sequences_too_short"),
+    ("csv", b"user,item\nu,caf\xe9\n", "not_utf8"),
+    ("csv", b"\xff\xfeu\x00,\x00a\x00", "not_utf8"),
+    ("csv", b"\x1f\x8b\x08\x00", "not_utf8"),
+    ("csv", b"PK\x03\x04", "not_utf8"),
+    ("jsonl", b'{"user": "\xff"}', "not_utf8"),
+    ("sequences", b"u1 a b c\nu2 \xc3\n", "not_utf8"),
+    ("text", b"a line\nanother \x80 line\n", "not_utf8"),
+    ("csv", b"u1,a\ru1,b\ru1,c\r", "line_ends"),
+    ("csv", b"who,what,when\nu,a,1\n", "unknown_column"),
+    ("csv", b"a,b,c,d,e\n", "unknown_column"),
+    ("csv", b"user,item,user\nu,a,u\n", "unknown_column"),
+    ("csv", b"user;item;timestamp\nu;a;1\n", "wrong_delimiter"),
+    ("csv", b'user,"item\nu,a\n', "unclosed_quote"),
+    ("inter", b"user_id\titem_id\nu\ta\n", "bad_header"),
+    ("inter", b"user_id:token\titem_id:token_seq\nu\ta\n", "wrong_type"),
+    ("inter", b"uid:token\titem_id:token\nu\ta\n", "unknown_column"),
+    ("jsonl", b'{"who": "u", "item": "a"}\n', "unknown_column"),
+    ("jsonl", b"user item\n", "not_json"),
+    ("parquet", b"user,item\n", "parquet_unreadable"),
+    ("text", b"one line\n", "text_too_short"),
+    ("text", b"one line\nsecond\n", "text_too_short"),
+    ("text", b"word\nword\nword\nword\n", "one_item"),
+]
+
+
+@pytest.mark.parametrize(("data_format", "content", "code"), WHOLE_FILES)
+def test_what_is_no_data_set_is_refused_with_its_code(
+    tmp_path: Path, data_format: DataFormat, content: bytes, code: str
+) -> None:
+    result = read_bytes(tmp_path, content, data_format)
+    assert result.dataset is None
+    assert result.report["problems"][0]["code"] == code
+    assert result.report["histograms"] == {}
+    json.dumps(result.report)
+
+
+def test_bytes_that_are_not_utf8_are_placed(tmp_path: Path) -> None:
+    result = read_bytes(tmp_path, b"user,item\nu,a\nu,caf\xe9\n", "csv", bad_rows="skip")
+    problem = result.report["problems"][0]
+    assert (problem["line"], problem["code"]) == (3, "not_utf8")
+    assert "byte 6 of line 3 is 0xe9" in problem["reason"]
+
+
+@pytest.mark.parametrize(
+    ("columns", "named"),
+    [
+        ({"user": "who", "item": "item"}, "'who'"),
+        ({"user": "user", "item": "item", "timestamp": "at"}, "'at'"),
+        ({"user": 0, "item": 7}, "position 7"),
+        ({"user": 0, "item": 0}, "columns.user and columns.item"),
+    ],
+)
+def test_an_unknown_column_names_the_columns_there_are(tmp_path: Path, columns: dict[str, Any], named: str) -> None:
+    result = read_bytes(tmp_path, join_rows(",", "user,item,timestamp\n"), "csv", columns=columns, header=True)
+    assert [code for _, _, code in places(result)] == ["unknown_column"]
+    reason = result.report["problems"][0]["reason"]
+    assert named in reason
+    if "position" not in named and "and" not in named:
+        assert "'user', 'item', 'timestamp'" in reason
+
+
+@pytest.mark.parametrize("data_format", ["csv", "jsonl", "sequences"])
+def test_more_rows_than_allowed_are_refused(tmp_path: Path, data_format: DataFormat) -> None:
+    content = next(content for sample_format, content in SAMPLES if sample_format == data_format)
+    assert read_bytes(tmp_path, content, data_format, max_rows=6).dataset is not None
+    assert places(read_bytes(tmp_path, content, data_format, max_rows=5)) == [(None, None, "too_many_rows")]
+
+
+def test_a_format_of_the_other_task_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "f").write_text("a b\n" * 10)
+    result = read_dataset(tmp_path / "f", task="language_modeling", format="csv")
+    assert places(result) == [(None, None, "format_not_allowed")]
+
+
+def test_ratings_below_the_limit_are_left_out(tmp_path: Path) -> None:
+    content = "".join(f"{user},{item},{5 if item != 'c' else 2},{at}\n" for user, item, at in [*ROWS, ("u1", "d", 40)])
+    result = read_bytes(tmp_path, content, "csv", min_rating=3)
+    assert sequences_of(result.dataset) == {"u1": ["b", "a", "d"], "u2": ["b", "d", "b"]}
+    assert "1 rows rated below 3" in " ".join(result.report["warnings"])
+    assert places(read_bytes(tmp_path, join_rows(","), "csv", min_rating=3)) == [(None, None, "unknown_column")]
+    bad = read_bytes(tmp_path, "u,a,good,1\nv,b,5,2\n", "csv", min_rating=3)
+    assert (1, "3", "bad_rating") in places(bad)
+
+
+def test_filters_are_repeated_until_both_hold(tmp_path: Path) -> None:
+    # Without x, which is rare, w has two events left, and then y is rare as well.
+    lines = ["u a b a b", "v b a a b", "w x y a", "z y a b a"]
+    result = read_bytes(tmp_path, "\n".join(lines), "sequences", min_item_events=2, min_sequence_events=3)
+    assert sequences_of(result.dataset) == {"u": list("abab"), "v": list("baab"), "z": list("aba")}
+
+
+def test_lines_of_one_user_are_joined_with_a_warning(tmp_path: Path) -> None:
+    result = read_bytes(tmp_path, "u a b\nv a b c\nu c d\n", "sequences")
+    assert sequences_of(result.dataset)["u"] == ["a", "b", "c", "d"]
+    assert any("continue" in warning for warning in result.report["warnings"])
+    assert result.report["reading"]["layout"] == "sequences"
+
+
+def test_the_report_describes_the_data(tmp_path: Path) -> None:
+    result = read_bytes(tmp_path, join_rows(",", "user,item,timestamp\n") + "w,a,1\n", "csv")
+    report = result.report
+    assert report["statistics"]["sequence_length"] == {"min": 1, "median": 3.0, "mean": pytest.approx(7 / 3), "max": 3}
+    assert report["statistics"]["share_repeated_events"] == pytest.approx(1 / 7)
+    assert report["statistics"]["num_short_sequences"] == 1
+    assert report["histograms"]["sequence_length"] == [
+        {"low": 1, "high": 1, "count": 1},
+        {"low": 2, "high": 3, "count": 2},
+    ]
+    assert sum(span["count"] for span in report["histograms"]["time"]) == 7
+    assert report["histograms"]["time"][0]["low"] == 1
+    assert report["reading"]["columns"] == {"user": "user", "item": "item", "timestamp": "timestamp"}
+    assert result.preview[0] == {"name": "u1", "num_events": 3, "events": ["b", "c", "a"]}
+    json.dumps(report)
+
+
+def test_progress_reaches_the_end(tmp_path: Path) -> None:
+    path = tmp_path / "f"
+    path.write_text(join_rows(","))
+    seen: list[tuple[int, int]] = []
+    read_dataset(path, task=RECOMMENDATION, format="csv", on_progress=lambda done, total: seen.append((done, total)))
+    assert seen[-1] == (path.stat().st_size, path.stat().st_size)
