@@ -22,7 +22,7 @@ from farzi_core.metagrad.guards import (
     check_scalar,
     explain_autograd_errors,
 )
-from farzi_core.metagrad.hvp import InnerGradient, InnerLoss, Product
+from farzi_core.metagrad.hvp import PRODUCTS, InnerGradient, InnerLoss, Product
 from farzi_core.metagrad.published import published_step_reverse
 from farzi_core.metagrad.reference import OuterLoss, unrolled_meta_gradient
 from farzi_core.metagrad.result import MetaGradient
@@ -74,11 +74,11 @@ def compute_meta_gradient(
 
     Source: reverse accumulation through Adam as derived in ``docs/design/reverse-adam.md``.
     """
-    _check_arguments(method, num_inner_steps, window, synthetic)
+    _check_arguments(method, product, num_inner_steps, window)
     # Inference mode of the caller must not reach the leaves made here.
     with torch.inference_mode(mode=False), torch.enable_grad():
         layout = ParamLayout(start_params)
-        data = {name: value.detach().clone() for name, value in synthetic.items()}
+        data = _copy_synthetic(synthetic)
         if method == "unrolled":
             with explain_autograd_errors("inner_loss"):
                 return unrolled_meta_gradient(inner_loss, outer_loss, start_params, data, adam, num_inner_steps=num_inner_steps)
@@ -108,7 +108,7 @@ class _Sweep:
             adjoint, adj_grad = self._step_reverse(adjoint, inner_step.after, inner_step.grad, self._adam)
             hvp, mixed_vp = self._inner.multiply(inner_step.params, adj_grad, inner_step.step)
             adjoint = replace(adjoint, adj_params=adjoint.adj_params + hvp)
-            self._check_adjoint(adjoint.adj_params, inner_step.step)
+            check_finite_parts(adjoint.adj_params, self._layout, "the adjoint", inner_step.step)
             for name, product in mixed_vp.items():
                 adj_synthetic[name] += product
             first_step = inner_step.step
@@ -139,12 +139,8 @@ class _Sweep:
             grads = torch.autograd.grad(loss, leaves, allow_unused=True)
         check_finite(loss.detach(), "outer_loss", num_steps)
         adj_params = self._layout.join(list(grads), params)
-        self._check_adjoint(adj_params, num_steps)
+        check_finite_parts(adj_params, self._layout, "the outer gradient", num_steps)
         return loss.detach(), adj_params
-
-    def _check_adjoint(self, adj_params: Tensor, step: int) -> None:
-        parts = dict(zip(self._layout.names, self._layout.split(adj_params), strict=True))
-        check_finite_parts(adj_params, parts, "the adjoint", step)
 
     def _check_synthetic(self, adj_synthetic: dict[str, Tensor], step: int) -> None:
         if adj_synthetic and not self._inner.synthetic_was_used:
@@ -156,9 +152,11 @@ class _Sweep:
             check_finite(adj, f"the meta-gradient of {name!r}", step)
 
 
-def _check_arguments(method: str, num_inner_steps: int, window: int | None, synthetic: Mapping[str, Tensor]) -> None:
+def _check_arguments(method: str, product: str, num_inner_steps: int, window: int | None) -> None:
     if method not in METHODS:
         raise ConfigError(f"method={method!r} is not known; allowed: {', '.join(METHODS)}", pointer="/meta_gradient/method")
+    if product not in PRODUCTS:
+        raise ConfigError(f"product={product!r} is not known; allowed: {', '.join(PRODUCTS)}")
     if num_inner_steps < 1:
         raise ConfigError(f"num_inner_steps={num_inner_steps} trains nothing; give 1 or more", pointer="/inner/num_steps")
     if method == "truncated" and (window is None or window < 1):
@@ -166,6 +164,10 @@ def _check_arguments(method: str, num_inner_steps: int, window: int | None, synt
             f"method 'truncated' was given window={window}; give the number of last inner steps to differentiate, 1 or more",
             pointer="/meta_gradient/window",
         )
+
+
+def _copy_synthetic(synthetic: Mapping[str, Tensor]) -> dict[str, Tensor]:
     for name, value in synthetic.items():
         if not value.dtype.is_floating_point:
             raise ConfigError(f"synthetic[{name!r}] is {value.dtype}; only floating-point tensors have gradients: convert it")
+    return {name: value.detach().clone() for name, value in synthetic.items()}

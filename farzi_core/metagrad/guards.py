@@ -5,13 +5,15 @@ Knows messages of autograd, and nothing of how gradients are used.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor
 
 from farzi_core.errors import ConfigError, FarziError, NumericalError
+from farzi_core.metagrad.vectors import ParamLayout
 
 _REMEDY = "lower the inner learning rate, use smoother betas such as (0.95, 0.975), or differentiate fewer steps"
 
@@ -28,25 +30,34 @@ def check_scalar(loss: object, name: str) -> Tensor:
         given = f"a tensor of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else f"{type(loss).__name__}"
         raise ConfigError(f"{name} returned {given}; return one number as a tensor, for example the mean over the batch")
     if not loss.requires_grad:
-        raise NotDifferentiableError(
-            f"{name} does not depend on params: what it returned carries no graph. Remove .detach(), .item(), .data, "
-            "torch.no_grad() and conversions to numpy from it, and use the params it is given"
-        )
+        raise NotDifferentiableError(_lost_graph(name))
     return loss.reshape(())
+
+
+def _lost_graph(name: str) -> str:
+    return (
+        f"{name} does not depend on params: what it returned carries no graph. Remove .detach(), .item(), .data, "
+        "torch.no_grad() and conversions to numpy from it, and use the params it is given"
+    )
 
 
 def check_finite(values: Tensor, name: str, step: int) -> None:
     """Raise NumericalError unless every entry is finite."""
-    if not bool(torch.isfinite(values).all()):
+    if not _is_finite(values):
         raise NumericalError(f"{name} is NaN or infinite at inner step {step}; {_REMEDY}", step=step, tensor=name)
 
 
-def check_finite_parts(values: Tensor, parts: Mapping[str, Tensor], name: str, step: int) -> None:
-    """As :func:`check_finite` for a flat vector, naming the part that is not finite."""
-    if bool(torch.isfinite(values).all()):
+def check_finite_parts(values: Tensor, layout: ParamLayout, name: str, step: int) -> None:
+    """As :func:`check_finite` for a flat vector of parameters, naming the parameter that is not finite."""
+    if _is_finite(values):
         return
-    for part_name, part in parts.items():
+    for part_name, part in zip(layout.names, layout.split(values), strict=True):
         check_finite(part, f"{name} of {part_name!r}", step)
+
+
+def _is_finite(values: Tensor) -> bool:
+    # One infinite or NaN entry makes the sum so. The sum of finite entries can overflow too: only then look at each.
+    return math.isfinite(values.sum().item()) or bool(torch.isfinite(values).all())
 
 
 @contextmanager
@@ -63,7 +74,9 @@ def explain_autograd_errors(name: str) -> Iterator[None]:
 
 def _explain(message: str, name: str) -> str | None:
     reason = message.splitlines()[0]
-    if "inplace operation" in message or "in-place" in message:
+    if "does not require grad" in message:
+        return _lost_graph(name)
+    if "inplace" in message or "in-place" in message:
         return (
             f"{name} changes a tensor in place that the meta-gradient still needs (often one of params or synthetic); use the "
             "form that returns a new tensor, for example x * 2 instead of x.mul_(2)"

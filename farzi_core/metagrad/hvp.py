@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from farzi_core.errors import ConfigError
 from farzi_core.metagrad.guards import (
     NotDifferentiableError,
     check_finite,
@@ -40,8 +39,6 @@ class InnerGradient:
     """
 
     def __init__(self, inner_loss: InnerLoss, synthetic: dict[str, Tensor], layout: ParamLayout, product: Product) -> None:
-        if product not in PRODUCTS:
-            raise ConfigError(f"product={product!r} is not known; allowed: {', '.join(PRODUCTS)}")
         self._inner_loss = inner_loss
         self.synthetic = synthetic
         self.layout = layout
@@ -57,7 +54,7 @@ class InnerGradient:
             grads = torch.autograd.grad(loss, leaves, allow_unused=True)
         check_finite(loss.detach(), "inner_loss", step)
         grad = self.layout.join(list(grads), params)
-        check_finite_parts(grad, dict(zip(self.layout.names, grads, strict=True)), "the inner gradient", step)
+        check_finite_parts(grad, self.layout, "the inner gradient", step)
         return grad
 
     def multiply(self, params: Tensor, direction: Tensor, step: int) -> tuple[Tensor, dict[str, Tensor]]:

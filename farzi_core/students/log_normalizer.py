@@ -6,7 +6,7 @@ computed. Second derivatives work in both orders; third ones are refused.
 
 Notation: N rows, V vocabulary, H hidden; z = hidden @ table.T, q = softmax(z), a = cotangent of the result (N,). The first
 derivative is (a q) @ table and (a q).T @ hidden. Along a direction (dhidden, dtable), with r = dhidden @ table.T + hidden @
-dtable.T and m the row sums of q r, the derivative of q is q (r - m); the product rule gives the rest (see ``_curvature``).
+dtable.T and m the row sums of q r, the derivative of q is q (r - m); the product rule gives the rest (``_curvature``).
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd import Function
-from torch.autograd.function import once_differentiable
 
 
 def log_normalizer(hidden: Tensor, table: Tensor) -> Tensor:
@@ -28,17 +27,33 @@ def log_normalizer(hidden: Tensor, table: Tensor) -> Tensor:
     return result
 
 
-def _curvature(
-    saved: tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor], dhidden: Tensor, dtable: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the product of the symmetric second derivative with a direction, and the derivative along it for a.
+class _Curvature(Function):
+    """The product of the symmetric second derivative with a direction, and the derivative along it for a.
 
-    ``exps`` are q up to a factor per row, ``scale``; ``mean`` is q @ table.
+    A function of its own, because only so can a third derivative be refused instead of being silently wrong.
     """
-    hidden, table, exps, scale, mean, a = saved
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(*saved_and_direction: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return _curvature(*saved_and_direction)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: tuple[Tensor, ...]) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx: Any, *_: Tensor) -> None:
+        raise NotImplementedError("the third derivative of log_normalizer is not implemented; use logsumexp for it")
+
+
+def _curvature(*saved_and_direction: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    # exps are q up to a factor per row, scale; mean is q @ table.
+    hidden, table, exps, scale, mean, a, dhidden, dtable = saved_and_direction
     ratios = torch.cat([dhidden, hidden], 1) @ torch.cat([table, dtable], 1).T  # r (N, V)
     weighted = ratios.mul_(exps)
-    dmean = scale * (exps @ dtable)  # q @ dt (N, H)
+    dmean = scale * (exps @ dtable)  # q @ dtable (N, H)
     row_means = ((dhidden * mean).sum(-1) + (hidden * dmean).sum(-1)).unsqueeze(-1)  # m (N, 1)
     along_hidden = a * (scale * (weighted @ table) + dmean - row_means * mean)
     along_table = weighted.T @ (a * scale * hidden) + exps.T @ (a * scale * (dhidden - row_means * hidden))
@@ -102,20 +117,19 @@ class _LogNormalizerBackward(Function):
         ctx.save_for_forward(hidden, table, exps, scale, mean, a)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, dhidden: Tensor, dtable: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
-        along_hidden, along_table, along_a = _curvature(ctx.saved_tensors, dhidden, dtable)
+        products = _Curvature.apply(*ctx.saved_tensors, dhidden, dtable)  # type: ignore[no-untyped-call]
+        along_hidden, along_table, along_a = products
         return along_hidden, along_table, None, None, along_a
 
     @staticmethod
     def jvp(
         ctx: Any, dhidden: Tensor | None, dtable: Tensor | None, _exps: None, _scale: None, da: Tensor | None
     ) -> tuple[Tensor, Tensor, None]:
-        saved = ctx.saved_tensors
-        hidden, table, exps, scale, mean, _ = saved
+        hidden, table, exps, scale, mean, _ = ctx.saved_tensors
         dhidden = torch.zeros_like(hidden) if dhidden is None else dhidden
         dtable = torch.zeros_like(table) if dtable is None else dtable
-        along_hidden, along_table, _ = _curvature(saved, dhidden, dtable)
+        along_hidden, along_table, _ = _curvature(*ctx.saved_tensors, dhidden, dtable)
         if da is not None:
             along_hidden = along_hidden + da * mean
             along_table = along_table + exps.T @ (da * scale * hidden)
