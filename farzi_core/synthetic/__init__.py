@@ -1,0 +1,1 @@
+"""Synthetic data: its parameterisation, and the hard sequences drawn from it."""
