@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from farzi_core.distillation.setting import prepare_setting
+from farzi_core.errors import ConfigError, DataError
+from tests.farzi_core.markov import interactions, make_dataset, text, tiny_spec
+
+
+@pytest.mark.parametrize(
+    ("overrides", "pointer"),
+    [
+        ({"synthetic": {"num_sequences": 61}}, "/synthetic/num_sequences"),
+        ({"synthetic": {"sequence_length": 30}, "student": {"max_length": 40}}, "/synthetic/sequence_length"),
+        ({"student": {"architecture": "transformer_lm"}}, "/student/architecture"),
+    ],
+)
+def test_a_spec_beyond_the_data_is_refused(overrides: dict[str, Any], pointer: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        prepare_setting(interactions(), tiny_spec(**overrides))
+    assert caught.value.pointer == pointer
+
+
+def test_sequences_that_cannot_be_split_are_refused() -> None:
+    short = make_dataset([[0, 1, 2, 3, 4, 5, 6, 7][i % 3 : i % 3 + 2] for i in range(9)], 8)
+    with pytest.raises(DataError, match="longer sequences"):
+        prepare_setting(short, tiny_spec(synthetic={"sequence_length": 2}))
+
+
+def test_repeats_are_decided_from_the_data() -> None:
+    repeating = make_dataset([[i % 8, (i + 1) % 8] * 6 for i in range(20)], 8)
+    fresh = make_dataset([[(i + j) % 30 for j in range(10)] for i in range(20)], 30)
+    assert prepare_setting(repeating, tiny_spec()).repeats_allowed
+    assert prepare_setting(repeating, tiny_spec()).repeat_share == 1.0
+    assert not prepare_setting(fresh, tiny_spec()).repeats_allowed
+    assert prepare_setting(fresh, tiny_spec(evaluation={"repeats_allowed": True})).repeats_allowed
+    assert not prepare_setting(repeating, tiny_spec(evaluation={"repeats_allowed": False})).repeats_allowed
+
+
+def test_validation_is_a_seeded_subset_and_the_test_is_whole() -> None:
+    spec = tiny_spec(evaluation={"max_validation_cases": 7})
+    setting = prepare_setting(interactions(), spec)
+    assert setting.validation.num_cases == 7
+    assert setting.test_cases().num_cases == 60
+
+
+def test_text_is_measured_by_perplexity_in_the_precision_asked_for() -> None:
+    setting = prepare_setting(
+        text(), tiny_spec("language_modeling", student={"architecture": "transformer_lm"}, precision="float64")
+    )
+    assert (setting.metric, setting.repeat_share, setting.dtype) == ("perplexity", None, torch.float64)

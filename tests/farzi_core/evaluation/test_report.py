@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import base64
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from farzi_core.data.sequences import SequenceDataset, Vocabulary
+from farzi_core.distillation.outer_loop import Distilled, make_start
+from farzi_core.distillation.setting import Setting, prepare_setting
+from farzi_core.distillation.teachers import TeacherTraining
+from farzi_core.evaluation.comparison import Comparison
+from farzi_core.evaluation.figures import Series
+from farzi_core.evaluation.metrics import summarise
+from farzi_core.evaluation.page import History, write_page
+from farzi_core.evaluation.report import Report, build_report, summarise_report, write_report
+from tests.farzi_core.markov import interactions, tiny_spec
+
+Judged = tuple[Setting, Comparison, Distilled, Report]
+HOSTILE = '<script>alert("x")</script>&\'"'
+
+
+@pytest.fixture(scope="module")
+def judged() -> Judged:
+    plain = interactions()
+    names = Vocabulary((HOSTILE, "$x_1$", *plain.vocabulary.tokens[2:]))
+    dataset = SequenceDataset(plain.task, names, plain.events, plain.offsets)
+    setting = prepare_setting(dataset, tiny_spec())
+    teacher = TeacherTraining(setting, 0)
+    while not teacher.finished:
+        teacher.advance()
+    distilled = Distilled(make_start(setting, [teacher.trajectory()]), 0.02)
+    comparison = Comparison(setting, distilled)
+    while not comparison.finished:
+        comparison.advance()
+    return setting, comparison, distilled, build_report(setting, comparison, distilled, distil_s=12.0)
+
+
+def test_the_report_has_the_published_shape(judged: Judged, tmp_path: Path) -> None:
+    _, _, _, report = judged
+    written = json.loads(write_report(report, tmp_path).path.read_text())
+    assert written == json.loads(json.dumps(report))
+    assert set(written) == {"task", "protocol", "students", "size", "seconds", "break_even_trainings"}
+    student = written["students"]["sasrec"]
+    for side in ("full_data", "distilled", "hard", "random"):
+        assert set(student[side]["ndcg@10"]) == {"mean", "std"}
+    assert set(student["ratio"]["ndcg@10"]) == {"mean", "low", "high"}
+    assert set(written["seconds"]) == {"distil", "train_distilled", "train_full_data"}
+
+
+def test_figures_are_those_of_the_outcomes(judged: Judged) -> None:
+    _, comparison, _, report = judged
+    cells = comparison.cells("sasrec")
+    student = report["students"]["sasrec"]
+    values = {side: [summarise(o.scores)["ndcg@10"] for o in cell.outcomes] for side, cell in cells.items()}
+    for side, numbers in values.items():
+        assert student[side]["ndcg@10"]["mean"] == pytest.approx(np.mean(numbers))
+        assert student[side]["ndcg@10"]["std"] == pytest.approx(abs(numbers[0] - numbers[1]) / np.sqrt(2))
+    ratio = student["ratio"]["ndcg@10"]
+    assert ratio["mean"] == pytest.approx(np.mean(values["distilled"]) / np.mean(values["full_data"]))
+    assert ratio["low"] <= ratio["mean"] <= ratio["high"]
+    assert student["ratio_random"]["ndcg@10"]["mean"] == pytest.approx(np.mean(values["random"]) / np.mean(values["full_data"]))
+
+
+def test_size_counts_latents_and_decoder(judged: Judged) -> None:
+    setting, _, _, report = judged
+    assert report["size"]["sequences"] == 3
+    assert report["size"]["events"] == 24
+    assert report["size"]["bytes"] == 4 * (3 * 8 * 8 + 8 * 12)
+    assert report["size"]["percent_of_events"] == pytest.approx(100 * 24 / setting.num_events)
+
+
+def test_break_even_is_distillation_over_what_a_training_saves(judged: Judged) -> None:
+    setting, comparison, distilled, report = judged
+    seconds = report["seconds"]
+    saved_s = seconds["train_full_data"] - seconds["train_distilled"]
+    expected = 12.0 / saved_s if saved_s > 0 else None
+    assert report["break_even_trainings"] == (None if expected is None else pytest.approx(expected))
+    summary = summarise_report({**report, "break_even_trainings": 7.5}, setting.metric)
+    assert summary["break_even_trainings"] == 7.5
+    assert summary["distilled_ndcg@10"] == report["students"]["sasrec"]["distilled"]["ndcg@10"]["mean"]
+    assert summary["ratio_ndcg@10_low"] == report["students"]["sasrec"]["ratio"]["ndcg@10"]["low"]
+    assert all(isinstance(value, float) for value in summary.values())
+    never = summarise_report({**report, "break_even_trainings": None}, setting.metric)
+    assert "break_even_trainings" not in never
+    assert build_report(setting, comparison, distilled, distil_s=24.0)["size"] == report["size"]
+
+
+def test_the_protocol_says_what_was_decided_about_repeats(judged: Judged) -> None:
+    setting, _, _, report = judged
+    assert report["protocol"]["repeats_allowed"] is setting.repeats_allowed
+    assert "of the validation targets are in their own history; decided from the data" in report["protocol"]["repeats"]
+
+
+def write(judged: Judged, directory: Path, history: History) -> str:
+    setting, _, distilled, report = judged
+    return write_page(report, history, setting, distilled, directory).path.read_text()
+
+
+class Tags(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, Any]]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+
+def test_the_page_is_self_contained_and_escapes_what_users_named(judged: Judged, tmp_path: Path) -> None:
+    history = History(Series([1, 2], [2.0, 1.9]), Series([1, 2], [0.1, 0.2]), Series([2], [0.5]), Series([3], [0.6]))
+    html = write(judged, tmp_path, history)
+    parser = Tags()
+    parser.feed(html)
+    tags = {tag for tag, _ in parser.found}
+    assert not tags & {"script", "link", "iframe", "object", "a"}
+    assert "alert(&#34;x&#34;)" in html or "item" in html
+    assert HOSTILE not in html
+    sources = [attributes["src"] for tag, attributes in parser.found if tag == "img"]
+    assert len(sources) == 4
+    for source in sources:
+        prefix = "data:image/svg+xml;base64,"
+        assert source.startswith(prefix)
+        svg = ElementTree.fromstring(base64.b64decode(source.removeprefix(prefix)))
+        assert svg.tag.endswith("svg")
+        assert not [element for element in svg.iter() if element.tag.endswith("script")]
+    assert not re.search(r"(src|href)=\"(?!data:)", html)
+
+
+def test_a_page_without_history_can_be_written(judged: Judged, tmp_path: Path) -> None:
+    assert "Distillation report" in write(judged, tmp_path, History())
+
+
+def test_the_same_report_gives_the_same_page(judged: Judged, tmp_path: Path) -> None:
+    (tmp_path / "again").mkdir()
+    assert write(judged, tmp_path, History()) == write(judged, tmp_path / "again", History())

@@ -1,0 +1,211 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from farzi_core.artifacts import load_synthetic, read_sequences_jsonl, read_vocabulary
+from farzi_core.config import DistillationSpec
+from farzi_core.data.sequences import SequenceDataset
+from farzi_core.errors import ArtifactError, ConfigError
+from farzi_core.pipeline import PHASES, DistillationPipeline
+from farzi_core.progress import PhaseStarted, Progress, ResultReady, StepFinished, ValidationMeasured
+from tests.farzi_core.markov import draw_chains, interactions, make_dataset, text, tiny_spec
+
+SHA = "0" * 64
+
+
+def run(pipeline: DistillationPipeline) -> list[Progress]:
+    return list(pipeline.run())
+
+
+def result_of(values: list[Progress]) -> ResultReady:
+    assert isinstance(values[-1], ResultReady)
+    return values[-1]
+
+
+def without_seconds(value: Any) -> Any:
+    """Drop everything measured by a clock."""
+    if isinstance(value, dict):
+        timed = ("seconds", "train_seconds", "break_even_trainings")
+        return {name: without_seconds(part) for name, part in value.items() if name not in timed}
+    return value
+
+
+def numbers_of(result: ResultReady) -> tuple[torch.Tensor, torch.Tensor, Any, str]:
+    paths = {file.name: file.path for file in result.files}
+    synthetic = load_synthetic(paths["synthetic.safetensors"])
+    report = without_seconds(json.loads(paths["report.json"].read_text()))
+    return synthetic.latents, synthetic.token_decoder, report, paths["sequences.jsonl"].read_text()
+
+
+def assert_equal(found: ResultReady, expected: ResultReady) -> None:
+    ours, theirs = numbers_of(found), numbers_of(expected)
+    assert torch.equal(ours[0], theirs[0])
+    assert torch.equal(ours[1], theirs[1])
+    assert ours[2:] == theirs[2:]
+
+
+TEXT_SPEC = tiny_spec("language_modeling", student={"architecture": "transformer_lm", "num_heads": 2})
+CASES = {"interactions": (interactions(), tiny_spec()), "text": (text(), TEXT_SPEC)}
+
+
+@pytest.fixture(scope="module", params=CASES)
+def finished(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[SequenceDataset, DistillationSpec, list[Progress]]:
+    dataset, spec = CASES[request.param]
+    directory = tmp_path_factory.mktemp("whole")
+    return dataset, spec, run(DistillationPipeline(dataset, spec, directory, SHA))
+
+
+Finished = tuple[SequenceDataset, DistillationSpec, list[Progress]]
+
+
+def test_phases_come_in_order_and_progress_rises_to_its_total(finished: Finished) -> None:
+    _, spec, values = finished
+    assert [value.phase for value in values if isinstance(value, PhaseStarted)] == list(PHASES)
+    steps = [value for value in values if isinstance(value, StepFinished)]
+    done = [step.done for step in steps]
+    assert done == sorted(done)
+    assert all(step.done < step.total for step in steps[:-1])
+    assert steps[-1].done == steps[-1].total
+    totals = [step.total for step in steps]
+    assert totals == sorted(totals, reverse=True)
+    outer = [step for step in steps if step.phase == "distillation"]
+    assert [step.step for step in outer] == list(range(1, spec.outer.num_steps + 1))
+    assert all(np.isfinite(list(step.metrics.values())).all() for step in steps)
+
+
+def test_steps_of_a_series_rise(finished: Finished) -> None:
+    series: dict[str, list[int]] = {}
+    for value in finished[2]:
+        if isinstance(value, StepFinished):
+            for name in value.metrics:
+                series.setdefault(name, []).append(value.step)
+    assert {"teacher_loss", "outer_loss", "distilled_training_loss"} <= set(series)
+    assert all(steps == sorted(set(steps)) for steps in series.values())
+
+
+def test_validations_name_their_metric(finished: Finished) -> None:
+    dataset, _, values = finished
+    metric = "perplexity" if dataset.task == "language_modeling" else "ndcg@10"
+    validations = [value for value in values if isinstance(value, ValidationMeasured)]
+    assert [validation.step for validation in validations] == [2, 4]
+    assert validations[0].best
+    assert set(validations[0].metrics) == {f"validation_{metric}", f"full_data_validation_{metric}"}
+
+
+def test_the_result_is_complete(finished: Finished) -> None:
+    dataset, spec, values = finished
+    result = result_of(values)
+    paths = {file.name: file.path for file in result.files}
+    assert set(paths) == {
+        "synthetic.safetensors",
+        "sequences.jsonl",
+        "sequences.parquet",
+        "vocabulary.json",
+        "report.json",
+        "report.html",
+    }
+    synthetic = load_synthetic(paths["synthetic.safetensors"])
+    assert synthetic.latents.shape == (3, 8, 8)
+    assert synthetic.task == dataset.task
+    assert synthetic.training["num_steps"] >= 1
+    records = read_sequences_jsonl(paths["sequences.jsonl"])
+    assert len(records) == 4 * 3
+    assert set(records[0]["events"]) <= set(read_vocabulary(paths["vocabulary.json"]))
+    report = json.loads(paths["report.json"].read_text())
+    assert report["task"] == dataset.task
+    metric = "perplexity" if dataset.task == "language_modeling" else "ndcg@10"
+    assert metric in report["students"][spec.student.architecture]["full_data"]
+    assert result.manifest["spec"] == spec.model_dump(mode="json")
+    assert result.manifest["data_sha256"] == SHA
+    assert result.summary[f"distilled_{metric}"] > 0
+    assert result.summary["distil_seconds"] > 0
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_resume_in_every_phase_is_bit_equal(finished: Finished, tmp_path: Path, phase: str) -> None:
+    dataset, spec, values = finished
+    stopped = DistillationPipeline(dataset, spec, tmp_path / "stopped", SHA)
+    seen: list[Progress] = []
+    for value in stopped.run():
+        seen.append(value)
+        # In the middle of a phase: at its second step, or where it starts if it has one only.
+        in_phase = [old for old in seen if isinstance(old, StepFinished) and old.phase == phase]
+        if len(in_phase) == 2 or (phase in {"teacher", "artifacts"} and value == PhaseStarted(phase)):
+            break
+    stopped.save_checkpoint(tmp_path / "checkpoint")
+    resumed = DistillationPipeline.resume(tmp_path / "checkpoint", dataset, spec, tmp_path / "resumed", SHA)
+    rest = run(resumed)
+    assert isinstance(rest[0], PhaseStarted)
+    assert rest[0].phase == phase
+    assert strip(seen + rest[1:]) == strip(values)
+    assert_equal(result_of(rest), result_of(values))
+
+
+def strip(values: list[Progress]) -> list[Progress]:
+    """Leave out the result, whose paths and seconds differ, and a phase's start that was met twice."""
+    return [value for value in values if not isinstance(value, ResultReady | PhaseStarted)]
+
+
+def test_a_checkpoint_can_be_taken_at_any_yield(tmp_path: Path) -> None:
+    dataset, spec = CASES["interactions"]
+    spec = spec.model_copy(update={"evaluation": spec.evaluation.model_copy(update={"num_seeds": 1})})
+    whole = DistillationPipeline(dataset, spec, tmp_path / "whole", SHA)
+    values: list[Progress] = []
+    for number, value in enumerate(whole.run()):
+        values.append(value)
+        whole.save_checkpoint(tmp_path / f"{number}")
+    # The one after a validated step: the validation that was not yet told must not be lost.
+    at = next(i for i, value in enumerate(values) if isinstance(value, ValidationMeasured)) - 1
+    for number in (0, at, at + 1, len(values) - 3):
+        resumed = DistillationPipeline.resume(tmp_path / f"{number}", dataset, spec, tmp_path / f"resumed {number}", SHA)
+        assert strip(run(resumed)) == strip(values[number + 1 :]), number
+
+
+def test_a_damaged_or_foreign_checkpoint_is_refused(tmp_path: Path) -> None:
+    dataset, spec = CASES["interactions"]
+    pipeline = DistillationPipeline(dataset, spec, tmp_path, SHA)
+    pipeline.save_checkpoint(tmp_path / "checkpoint")
+    with pytest.raises(ArtifactError, match="other data"):
+        DistillationPipeline.resume(tmp_path / "checkpoint", dataset, spec, tmp_path, "1" * 64)
+    other = spec.model_copy(update={"seed": 5})
+    with pytest.raises(ArtifactError, match="another spec"):
+        DistillationPipeline.resume(tmp_path / "checkpoint", dataset, other, tmp_path, SHA)
+    (tmp_path / "checkpoint" / "checkpoint.safetensors").write_bytes(b"no")
+    with pytest.raises(ArtifactError):
+        DistillationPipeline.resume(tmp_path / "checkpoint", dataset, spec, tmp_path, SHA)
+
+
+def test_what_can_be_known_early_is_known_before_any_work(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="only 60"):
+        DistillationPipeline(interactions(), tiny_spec(synthetic={"num_sequences": 100}), tmp_path / "out", SHA)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_start_from_noise_has_no_teacher_phase_work(tmp_path: Path) -> None:
+    spec = tiny_spec(synthetic={"init": "random"}, evaluation={"num_seeds": 1})
+    values = run(DistillationPipeline(interactions(), spec, tmp_path, SHA))
+    assert not [value for value in values if isinstance(value, StepFinished) and value.phase == "teacher"]
+    assert [value for value in values if isinstance(value, ValidationMeasured)][0].metrics.keys() == {"validation_ndcg@10"}
+
+
+def test_distilled_beats_random_sequences_of_the_same_size(tmp_path: Path) -> None:
+    dataset = make_dataset(draw_chains(300, 40, (12, 30), seed=3), 40)
+    spec = tiny_spec(
+        student={"hidden_size": 16, "max_length": 20},
+        synthetic={"num_sequences": 4, "sequence_length": 16, "latent_dim": 16},
+        inner={"num_steps": 40, "min_steps": 15, "lr": 0.02},
+        outer={"num_steps": 60, "validate_every": 20, "batch_size": 64, "lr": 0.05},
+        meta_gradient={"window": 8},
+        teacher={"num_steps": 150, "batch_size": 64, "lr": 0.01},
+        evaluation={"max_steps": 100, "num_validations": 20, "num_seeds": 2},
+    )
+    summary = result_of(run(DistillationPipeline(dataset, spec, tmp_path, SHA))).summary
+    assert summary["full_data_ndcg@10"] > summary["distilled_ndcg@10"] > 1.15 * summary["random_ndcg@10"]

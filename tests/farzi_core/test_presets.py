@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+from typing import get_args
+
+import pytest
+from pydantic import ValidationError
+
+from farzi_core.config import TASK_ARCHITECTURES, Task
+from farzi_core.errors import ConfigError
+from farzi_core.presets import PRESET_NAMES, get_preset, resolve_spec
+
+TASKS: tuple[Task, ...] = get_args(Task)
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("name", PRESET_NAMES)
+def test_every_preset_is_a_valid_spec_of_its_task(task: Task, name: str) -> None:
+    spec = resolve_spec(task, {"preset": name})
+    assert spec.preset == name
+    assert spec.student.architecture in TASK_ARCHITECTURES[task]
+    assert resolve_spec(task, spec.model_dump(mode="json")) == spec
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_presets_rise_in_cost(task: Task) -> None:
+    quick, standard, thorough = (get_preset(task, name) for name in PRESET_NAMES)
+    assert quick.outer.num_steps < standard.outer.num_steps < thorough.outer.num_steps
+    assert quick.synthetic.num_sequences <= standard.synthetic.num_sequences
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("name", PRESET_NAMES)
+def test_every_preset_keeps_to_what_made_distillation_work(task: Task, name: str) -> None:
+    spec = resolve_spec(task, {"preset": name})
+    assert spec.inner.betas == (0.95, 0.975)
+    assert spec.inner.min_steps < spec.inner.num_steps
+    assert spec.meta_gradient.method == "truncated"
+    assert spec.meta_gradient.window is not None
+    assert spec.meta_gradient.window <= 20
+    assert spec.outer.clip_norm == "median"
+    assert spec.synthetic.init == "real"
+    assert spec.evaluation.num_seeds >= 3
+
+
+def test_overrides_lie_over_the_preset_object_by_object() -> None:
+    spec = resolve_spec("sequential_recommendation", {"preset": "quick", "outer": {"num_steps": 7}, "seed": 3})
+    quick = get_preset("sequential_recommendation", "quick")
+    assert spec.outer == quick.outer.model_copy(update={"num_steps": 7})
+    assert spec.inner == quick.inner
+    assert spec.seed == 3
+
+
+def test_the_default_is_standard() -> None:
+    assert resolve_spec("language_modeling", {}) == get_preset("language_modeling", "standard")
+
+
+def test_an_unknown_preset_names_those_there_are() -> None:
+    with pytest.raises(ConfigError, match="quick, standard, thorough") as caught:
+        resolve_spec("language_modeling", {"preset": "fast"})
+    assert caught.value.pointer == "/preset"
+
+
+@pytest.mark.parametrize("overrides", [{"outer": {"steps": 3}}, {"outer": 3}, {"inner": {"betas": [0.9, 1.0]}}, {"colour": 1}])
+def test_what_is_not_in_the_spec_is_refused(overrides: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        resolve_spec("sequential_recommendation", overrides)

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+from farzi_core.presets import get_preset
+from farzi_core.work import WorkMeter, expected_synthetic_steps, outer_step_cost
+
+
+def test_progress_rises_to_its_total() -> None:
+    meter = WorkMeter({"a": 10.0, "b": 30.0}, unit=2.0)
+    assert (meter.done, meter.total) == (0, 20)
+    meter.add("a", 5.0)
+    assert (meter.done, meter.total) == (2, 20)
+    meter.add("a", 50.0)
+    assert (meter.done, meter.total) == (5, 20)
+    meter.add("b", 20.0)
+    meter.finish("b")
+    assert (meter.done, meter.total) == (15, 15)
+
+
+def test_nearly_done_is_not_done() -> None:
+    meter = WorkMeter({"a": 10.0}, unit=10.0)
+    meter.add("a", 9.99)
+    assert (meter.done, meter.total) == (0, 1)
+
+
+def test_the_state_can_be_taken_up_again() -> None:
+    meter = WorkMeter({"a": 10.0, "b": 30.0}, unit=2.0)
+    meter.add("a", 4.0)
+    values = meter.values()
+    meter.add("b", 30.0)
+    other = WorkMeter({"a": 10.0, "b": 30.0}, unit=2.0)
+    other.restore(values)
+    assert (other.done, other.total) == (2, 20)
+
+
+def test_a_longer_window_costs_more_and_its_bound_is_the_inner_loop() -> None:
+    spec = get_preset("sequential_recommendation", "quick")
+
+    def cost(method: str, window: int | None) -> float:
+        meta = spec.meta_gradient.model_copy(update={"method": method, "window": window})
+        return outer_step_cost(spec.model_copy(update={"meta_gradient": meta}), num_cases=100, looks_per_validation=5)
+
+    assert cost("truncated", 6) < cost("truncated", 12) < cost("stored", None)
+    assert cost("truncated", 10_000) == cost("stored", None)
+
+
+def test_expected_steps_are_bounded_by_the_longest_training() -> None:
+    spec = get_preset("sequential_recommendation", "quick")
+    evaluation = spec.evaluation.model_copy(update={"max_steps": 400, "num_validations": 40, "patience": 5})
+    assert expected_synthetic_steps(spec.model_copy(update={"evaluation": evaluation})) == 100
+    impatient = evaluation.model_copy(update={"patience": 1000})
+    assert expected_synthetic_steps(spec.model_copy(update={"evaluation": impatient})) == 400
