@@ -13,7 +13,7 @@ from farzi_core.config import DistillationSpec
 from farzi_core.data.sequences import SequenceDataset
 from farzi_core.errors import ArtifactError, ConfigError
 from farzi_core.pipeline import PHASES, DistillationPipeline
-from farzi_core.progress import PhaseStarted, Progress, ResultReady, StepFinished, ValidationMeasured
+from farzi_core.progress import Phase, PhaseStarted, Progress, ResultReady, StepFinished, ValidationMeasured
 from tests.farzi_core.markov import draw_chains, interactions, make_dataset, text, tiny_spec
 
 SHA = "0" * 64
@@ -130,7 +130,7 @@ def test_the_result_is_complete(finished: Finished) -> None:
 
 
 @pytest.mark.parametrize("phase", PHASES)
-def test_resume_in_every_phase_is_bit_equal(finished: Finished, tmp_path: Path, phase: str) -> None:
+def test_resume_in_every_phase_is_bit_equal(finished: Finished, tmp_path: Path, phase: Phase) -> None:
     dataset, spec, values = finished
     stopped = DistillationPipeline(dataset, spec, tmp_path / "stopped", SHA)
     seen: list[Progress] = []
@@ -193,7 +193,8 @@ def test_a_start_from_noise_has_no_teacher_phase_work(tmp_path: Path) -> None:
     spec = tiny_spec(synthetic={"init": "random"}, evaluation={"num_seeds": 1})
     values = run(DistillationPipeline(interactions(), spec, tmp_path, SHA))
     assert not [value for value in values if isinstance(value, StepFinished) and value.phase == "teacher"]
-    assert [value for value in values if isinstance(value, ValidationMeasured)][0].metrics.keys() == {"validation_ndcg@10"}
+    validation = next(value for value in values if isinstance(value, ValidationMeasured))
+    assert validation.metrics.keys() == {"validation_ndcg@10"}
 
 
 def test_distilled_beats_random_sequences_of_the_same_size(tmp_path: Path) -> None:
