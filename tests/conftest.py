@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine
 from sqlalchemy.orm import Session, sessionmaker
 
-import app.jobs.models  # noqa: F401  every table
-from app.db import Base, make_engine, make_session_factory
+from app.db import make_engine, make_session_factory
+from app.migrate import upgrade
 from app.settings import Settings
 from tests.services.object_store import running_object_store
 from tests.services.postgres import TEMPLATE, PostgresServer, running_postgres
@@ -19,12 +18,10 @@ from tests.services.redis import empty_redis, running_redis
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
-    """Postgres with a template database that has every table."""
+    """Postgres with a template database, built by the migrations."""
     with running_postgres() as server:
         server.execute(f"CREATE DATABASE {TEMPLATE}")
-        engine = create_engine(server.url_of(TEMPLATE))
-        Base.metadata.create_all(engine)
-        engine.dispose()
+        upgrade(Settings(database_url=server.url_of(TEMPLATE)))
         yield server
 
 
@@ -73,7 +70,7 @@ def database_settings(request: pytest.FixtureRequest, tmp_path: Path) -> Setting
 @pytest.fixture
 def session_factory(database_settings: Settings) -> Iterator[sessionmaker[Session]]:
     """Sessions on ``database_settings``, with every table."""
+    upgrade(database_settings)
     engine = make_engine(database_settings)
-    Base.metadata.create_all(engine)
     yield make_session_factory(engine)
     engine.dispose()

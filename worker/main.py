@@ -7,6 +7,7 @@ import sys
 
 from app.jobs.states import Queue
 from app.logging import configure_logging
+from app.migrate import DatabaseError, prepare
 from app.settings import SettingsError, load_settings
 from worker.celery_app import serve_queue
 
@@ -25,6 +26,11 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.write("FARZI_BROKER_URL is not set; without a broker `farzi serve` runs jobs itself and needs no worker.\n")
         return 2
     configure_logging(settings)
+    try:
+        prepare(settings)
+    except DatabaseError as error:
+        sys.stderr.write(f"{error}\n")
+        return 3
     return serve_queue(settings, queue)
 
 

@@ -15,9 +15,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy import Engine
 
-from app.db import make_engine, make_session_factory
+from app.db import make_engine, make_reading_session_factory, make_session_factory
 from app.jobs.leases import next_queued
 from app.jobs.reaper import reap_all
 from app.jobs.states import Queue
@@ -63,8 +63,7 @@ def serve(settings: Settings, stop: threading.Event) -> None:
     maintenance = Maintenance(settings, session_factory, send=_tell_nobody)
     threads = [threading.Thread(target=maintenance.run, args=(stop,), name="maintenance")]
     threads += [
-        threading.Thread(target=_serve_lane, args=(settings, session_factory, queue, stop), name=f"lane-{queue}")
-        for queue in Queue
+        threading.Thread(target=_serve_lane, args=(settings, engine, queue, stop), name=f"lane-{queue}") for queue in Queue
     ]
     for thread in threads:
         thread.start()
@@ -73,11 +72,13 @@ def serve(settings: Settings, stop: threading.Event) -> None:
     engine.dispose()
 
 
-def _serve_lane(settings: Settings, session_factory: sessionmaker[Session], queue: Queue, stop: threading.Event) -> None:
-    supervisor = Supervisor(settings, session_factory, f"embedded-{queue}@{socket.gethostname()}:{os.getpid()}", stop)
+def _serve_lane(settings: Settings, engine: Engine, queue: Queue, stop: threading.Event) -> None:
+    reading_session_factory = make_reading_session_factory(engine)
+    worker = f"embedded-{queue}@{socket.gethostname()}:{os.getpid()}"
+    supervisor = Supervisor(settings, make_session_factory(engine), worker, stop)
     while not stop.wait(POLL_S):
         try:
-            with session_factory.begin() as session:
+            with reading_session_factory.begin() as session:
                 job_id = next_queued(session, queue)
             if job_id is not None:
                 supervisor.run_job(job_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import subprocess
@@ -17,11 +18,12 @@ from sqlalchemy import select, update
 
 from app.clock import database_now
 from app.datasets.models import Dataset, DatasetStatus
-from app.db import Base, make_engine, make_session_factory
+from app.db import make_engine, make_session_factory
 from app.jobs.events import EventType, append_event
 from app.jobs.models import Job, JobEvent, JobMetric, Run
 from app.jobs.outbox import enqueue
 from app.jobs.states import TERMINAL_STATUSES, JobKind, JobStatus, StopRequest
+from app.migrate import upgrade
 from app.settings import Settings
 from app.storage import make_object_store
 from farzi_core.data.sequences import SequenceDataset, Vocabulary
@@ -39,7 +41,7 @@ SMALL_SPEC: dict[str, Any] = {
     "evaluation": {"num_seeds": 1, "max_steps": 10},
 }
 # Long enough to be met in the middle, short enough to be waited for.
-LONG_OUTER_STEPS = 400
+LONG_OUTER_STEPS = 150
 QUICK_TIMES = {"lease_s": 6.0, "heartbeat_s": 1.0, "control_poll_s": 0.2, "checkpoint_interval_s": 0.3, "stop_grace_s": 20.0}
 
 
@@ -48,11 +50,11 @@ class RunningService:
 
     def __init__(self, **settings: Any) -> None:
         self.settings = Settings(**QUICK_TIMES | {"torch_threads": 1} | settings)
+        upgrade(self.settings)
         self.engine = make_engine(self.settings)
         self.session_factory = make_session_factory(self.engine)
         self.store = make_object_store(self.settings)
         self.processes: list[subprocess.Popen[bytes]] = []
-        Base.metadata.create_all(self.engine)
 
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
         """Start ``python -m ...`` with this service's settings."""
@@ -102,7 +104,8 @@ class RunningService:
         path = directory / "upload"
         path.write_bytes(content)
         with self.session_factory.begin() as session:
-            dataset = add_dataset(session, status=DatasetStatus.VALIDATING, **fields)
+            sha256 = hashlib.sha256(content).hexdigest()
+            dataset = add_dataset(session, status=DatasetStatus.VALIDATING, sha256=sha256, **fields)
             dataset.content_key = f"datasets/{dataset.id}/content/1"
             self.store.put_file(dataset.content_key, path)
             return dataset.id, add_job(session, dataset, kind=JobKind.VALIDATION).id
@@ -133,11 +136,11 @@ class RunningService:
     def event_types(self, job_id: str) -> list[str]:
         return [event.type for event in self.events(job_id)]
 
-    def wait_for_status(self, job_id: str, *statuses: JobStatus, timeout_s: float = 90.0) -> Job:
+    def wait_for_status(self, job_id: str, *statuses: JobStatus, timeout_s: float = 240.0) -> Job:
         self.wait_until(lambda: self.job(job_id).status in statuses, f"{statuses}", timeout_s=timeout_s, job_id=job_id)
         return self.job(job_id)
 
-    def wait_for_end(self, job_id: str, *, timeout_s: float = 90.0) -> Job:
+    def wait_for_end(self, job_id: str, *, timeout_s: float = 240.0) -> Job:
         self.wait_until(lambda: self.job(job_id).status in TERMINAL_STATUSES, "an end", timeout_s=timeout_s)
         return self.job(job_id)
 
@@ -145,7 +148,7 @@ class RunningService:
         """Wait until a run is under way whose loss would cost something."""
         self.wait_until(lambda: self.job(job_id).checkpoint_key is not None, "a checkpoint", job_id=job_id)
 
-    def wait_until(self, check: Callable[[], bool], what: str, *, timeout_s: float = 90.0, job_id: str | None = None) -> None:
+    def wait_until(self, check: Callable[[], bool], what: str, *, timeout_s: float = 240.0, job_id: str | None = None) -> None:
         give_up_at = time.monotonic() + timeout_s
         while not check():
             seen = [(event.type, event.data) for event in self.events(job_id)] if job_id else ""
