@@ -22,7 +22,7 @@ from typing import Any, get_args
 import torch
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
+from rich.table import Column, Table
 from torch import Tensor
 
 from farzi_core.config import StudentConfig
@@ -56,7 +56,7 @@ def main() -> None:
     results = {"setting": _setting(), "medians": medians}
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    table = Table(*COLUMNS, title="Meta-gradient through T inner steps")
+    table = Table(*(Column(name, no_wrap=name == "method") for name in COLUMNS), title="Meta-gradient through T inner steps")
     for row in table_rows(results):
         table.add_row(*row)
     Console().print(table)
@@ -85,7 +85,8 @@ def table_rows(results: dict[str, Any]) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = []
     for row in results["medians"]:
         peer = peers[row["num_inner_steps"]]
-        error = "" if row["method"] == PEER else "by design" if row["method"] == "truncated" else f"{_error(row, peer):.0e}"
+        cut_short = row["method"] == "truncated" and row["num_inner_steps"] > results["setting"]["window"]
+        error = "" if row["method"] == PEER else "by design" if cut_short else f"{_error(row, peer):.0e}"
         rows.append(
             (
                 str(row["num_inner_steps"]),
