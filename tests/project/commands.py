@@ -36,7 +36,7 @@ def check(words: list[str]) -> None:
 
 
 def of_document(name: str) -> Iterator[list[str]]:
-    """Yield every ``farzi ...`` command of a document: lines of shell blocks, and inline code; ``a|b`` gives two."""
+    """Yield every ``farzi ...`` command of a document: lines of shell blocks, and inline code; ``a|b`` gives two, ``[--a]`` one."""
     for language, _, text in fenced_blocks(name):
         if language in SHELLS:
             for line in text.replace("\\\n", " ").splitlines():
@@ -47,7 +47,7 @@ def of_document(name: str) -> Iterator[list[str]]:
 
 
 def _of_line(line: str) -> Iterator[list[str]]:
-    words = shlex.split(line, comments=True)
+    words = shlex.split(re.sub(r"[\[\]]", "", line), comments=True)
     while words and (re.fullmatch(r"[A-Z_]+=.*", words[0]) or words[0] == "exec"):
         words = words[1:]
     if not words or words[0].removeprefix(".venv/bin/") != "farzi":
