@@ -1,13 +1,12 @@
 """Rows of delimiter-separated lines, exact to the line: csv, tsv and RecBole's ``.inter``.
 
-Lines without quotes, nearly always all of them, are checked and parsed as whole blocks; lines with quotes are parsed one by
-one by the rules of RFC 4180 (a field that begins with a quote ends at the next single one; two stand for one; a quote inside
-an unquoted field is an ordinary character). A quoted field may hold line breaks. Knows nothing of what the fields mean.
+Tidy lines (without quotes, or with quotes only around whole fields that hold neither quote nor delimiter), nearly always all
+of them, are checked and parsed as whole blocks; the others one by one, see ``farzi_core.data.quoting``. A quoted field may
+hold line breaks. Knows nothing of what the fields mean.
 """
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,10 +17,12 @@ from numpy.typing import NDArray
 
 from farzi_core.data.line_blocks import LineBlock, LineBlocks
 from farzi_core.data.problems import Problem, ProblemLog, shorten
+from farzi_core.data.quoting import find_bad_quote, find_untidy_lines, parse_record
 
 LINE = "line"
 _MAX_RECORD_LINES = 1000
-_NEWLINE, _RETURN, _QUOTE, _NUL = 10, 13, 34, 0
+_NEWLINE, _RETURN, _NUL = 10, 13, 0
+_AROUND_FIELD = '(?s)^"(.*)"$'
 
 _Describe = Callable[[int], Problem]
 
@@ -66,49 +67,6 @@ def read_rows(blocks: LineBlocks, layout: FieldLayout, log: ProblemLog) -> Itera
         yield RowBlock(frame, num_problems)
 
 
-def parse_record(text: str, delimiter: str) -> list[str] | None:
-    """Return the fields of one record, or None where its quotes or its length break the rules."""
-    try:
-        return next(csv.reader([text], delimiter=delimiter, strict=True), [])
-    except csv.Error:
-        return None
-
-
-def find_bad_quote(text: str, delimiter: str) -> tuple[int, str, str]:
-    """Return 0-based field, code and reason of what :func:`parse_record` refused."""
-    position = field = 0
-    while position < len(text):
-        if text[position] == '"':
-            end = _find_closing_quote(text, position + 1)
-            if end < 0:
-                return (
-                    field,
-                    "unclosed_quote",
-                    "a quote opens this field and is not closed; close it, or double a quote that is meant",
-                )
-            position = end + 1
-            if position < len(text) and text[position] != delimiter:
-                return field, "malformed_quote", "text follows the closing quote; double the quotes inside a quoted field"
-        else:
-            position = text.find(delimiter, position)
-            if position < 0:
-                break
-        position += 1
-        field += 1
-    return (
-        field,
-        "malformed_line",
-        "the line cannot be split into fields; it holds a carriage return or a field that is too long",
-    )
-
-
-def _find_closing_quote(text: str, start: int) -> int:
-    position = text.find('"', start)
-    while position >= 0 and text[position + 1 : position + 2] == '"':
-        position = text.find('"', position + 2)
-    return position
-
-
 class _BlockSplitter:
     """Splits one block; the arrays hold one entry a line."""
 
@@ -121,7 +79,8 @@ class _BlockSplitter:
         self.ends: NDArray[np.int64] = newlines if complete else np.append(newlines, len(self.bytes))
         self.starts = np.concatenate([[0], self.ends[:-1] + 1]) if len(self.ends) else np.zeros(0, dtype=np.int64)
         self.num_delimiters = self._count(ord(layout.delimiter))
-        self.quoted = self._count(_QUOTE) > 0 if b'"' in block.data else np.zeros(len(self.starts), dtype=np.bool_)
+        self.has_quotes = b'"' in block.data
+        self.untidy = find_untidy_lines(self.bytes, self.starts, layout.delimiter)
         self.problems: list[Problem] = []
         self.num_problems = 0
 
@@ -130,15 +89,15 @@ class _BlockSplitter:
         first_unused = len(self.starts)
         free = ~self._blank
         records: list[tuple[int, list[str | None]]] = []
-        if self.quoted.any():
-            first_unused = self._split_quoted(records, free)
+        if self.untidy.any():
+            first_unused = self._split_untidy(records, free)
         free[first_unused:] = False
-        fitting = free & ~self.quoted
+        fitting = free & ~self.untidy
         nul = self._nul & fitting
         wrong = fitting & ~nul & (self.num_delimiters != len(self.layout.labels) - 1)
         self._log_lines(nul, self._describe_nul, room)
         self._log_lines(wrong, self._describe_field_count, room)
-        frame = self._merge(self._parse_simple(fitting & ~nul & ~wrong), records)
+        frame = self._merge(self._parse_tidy(fitting & ~nul & ~wrong), records)
         used = len(self.bytes) if first_unused == len(self.starts) else int(self.starts[first_unused])
         return frame, self.problems, self.num_problems, used
 
@@ -165,13 +124,13 @@ class _BlockSplitter:
     def _line(self, index: int) -> int:
         return self.block.first_line + int(index)
 
-    def _split_quoted(self, records: list[tuple[int, list[str | None]]], free: NDArray[np.bool_]) -> int:
-        """Parse the lines with quotes into ``records``; return the first line that must wait for the next block."""
+    def _split_untidy(self, records: list[tuple[int, list[str | None]]], free: NDArray[np.bool_]) -> int:
+        """Parse the untidy lines into ``records``; return the first line that must wait for the next block."""
         next_free = 0
-        for index in np.flatnonzero(self.quoted).tolist():
+        for index in np.flatnonzero(self.untidy).tolist():
             if index < next_free:
                 continue
-            fields, last = self._parse_quoted(index)
+            fields, last = self._parse_untidy(index)
             if last is None:
                 return index
             free[index : last + 1] = False
@@ -181,7 +140,7 @@ class _BlockSplitter:
                 records.append((self._line(index), wanted))
         return len(self.starts)
 
-    def _parse_quoted(self, index: int) -> tuple[list[str] | None, int | None]:
+    def _parse_untidy(self, index: int) -> tuple[list[str] | None, int | None]:
         """Return fields and last line of the record at ``index``; (None, line) after a problem, (_, None) to wait."""
         text, delimiter, last = self._text(index), self.layout.delimiter, index
         fields = parse_record(text, delimiter)
@@ -215,7 +174,7 @@ class _BlockSplitter:
         reached_end = limit == len(self.starts) and limit < index + _MAX_RECORD_LINES
         return None if reached_end and not self.block.is_last else index
 
-    def _parse_simple(self, chosen: NDArray[np.bool_]) -> pl.DataFrame:
+    def _parse_tidy(self, chosen: NDArray[np.bool_]) -> pl.DataFrame:
         names = sorted(self.layout.positions, key=self.layout.positions.__getitem__)
         if not chosen.any():
             return pl.DataFrame(schema={**dict.fromkeys(names, pl.String), LINE: pl.Int64})
@@ -232,17 +191,19 @@ class _BlockSplitter:
             columns=sorted(self.layout.positions.values()),
         )
         frame.columns = names
+        if self.has_quotes:
+            frame = frame.with_columns(pl.col(names).str.replace(_AROUND_FIELD, "${1}").replace("", None))
         lines = np.flatnonzero(chosen) + self.block.first_line
         assert frame.height == len(lines), f"{frame.height} rows came from {len(lines)} lines"
         return frame.with_columns(pl.Series(LINE, lines, dtype=pl.Int64))
 
-    def _merge(self, simple: pl.DataFrame, records: list[tuple[int, list[str | None]]]) -> pl.DataFrame:
+    def _merge(self, tidy: pl.DataFrame, records: list[tuple[int, list[str | None]]]) -> pl.DataFrame:
         if not records:
-            return simple
+            return tidy
         names = list(self.layout.positions)
         rows = [(*fields, line) for line, fields in records]
-        quoted = pl.DataFrame(rows, schema={**dict.fromkeys(names, pl.String), LINE: pl.Int64}, orient="row")
-        return pl.concat([simple, quoted.select(simple.columns)]).sort(LINE)
+        untidy = pl.DataFrame(rows, schema={**dict.fromkeys(names, pl.String), LINE: pl.Int64}, orient="row")
+        return pl.concat([tidy, untidy.select(tidy.columns)]).sort(LINE)
 
     def _label(self, field: int) -> str:
         return self.layout.labels[field] if field < len(self.layout.labels) else str(field + 1)

@@ -14,12 +14,13 @@ from typing import Any
 
 from farzi_core.config import DataFormat
 from farzi_core.data.columns import INTER_DEFAULTS, ResolvedColumns, resolve_delimited, resolve_named
-from farzi_core.data.delimited import FieldLayout, RowBlock, find_bad_quote, parse_record, read_rows
+from farzi_core.data.delimited import FieldLayout, RowBlock, read_rows
 from farzi_core.data.interaction_rows import InteractionCollector, Interactions, require_max_rows
 from farzi_core.data.json_rows import first_object, read_json_rows
 from farzi_core.data.line_blocks import BLOCK_BYTES, PYTHON_BLOCK_BYTES, LineBlocks, OnProgress
 from farzi_core.data.parquet_rows import ParquetRows
 from farzi_core.data.problems import ProblemLog
+from farzi_core.data.quoting import find_bad_quote, parse_record
 from farzi_core.data_options import ColumnMapping, DatasetOptions
 from farzi_core.errors import DataError
 

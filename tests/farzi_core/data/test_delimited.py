@@ -19,6 +19,8 @@ from tests.farzi_core.data.uploads import read_bytes, sequences_of
 
 identifiers = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1).filter(str.strip)
 
+LINES = ["a,b", '"a","b"', "", "a", 'a,"b', 'a,b,"c"', '"a"x,b', "a\0,b", '"a,b",c', 'a,"b""c"', 'a,b"', '""",b', '"","b"\r']
+
 
 def read_all(path: Path, block_bytes: int, delimiter: str = ",") -> tuple[list[tuple[object, ...]], ProblemLog]:
     log = ProblemLog()
@@ -47,7 +49,7 @@ def test_what_the_csv_module_writes_comes_back(
 
 
 @settings(deadline=None)
-@given(lines=st.lists(st.sampled_from(["a,b", '"a","b"', "", "a", 'a,"b', 'a,b,"c"', '"a"x,b', "a\0,b"]), max_size=12))
+@given(lines=st.lists(st.sampled_from(LINES), max_size=12))
 def test_blocks_never_change_rows_or_lines(tmp_path_factory: pytest.TempPathFactory, lines: list[str]) -> None:
     path = tmp_path_factory.mktemp("csv") / "f"
     path.write_text("\n".join(lines))
@@ -57,6 +59,29 @@ def test_blocks_never_change_rows_or_lines(tmp_path_factory: pytest.TempPathFact
         assert rows == whole
         assert log.problems == whole_log.problems
         assert log.num_problems == whole_log.num_problems
+
+
+@pytest.mark.parametrize(
+    ("line", "row"),
+    [
+        ('"a","b"', ("a", "b")),
+        ('"a","b"\r', ("a", "b")),
+        ('"",b', (None, "b")),
+        ('"a,""x""",b', ('a,"x"', "b")),
+        ('a"b,c', ('a"b', "c")),
+        ('"a","b""', None),
+        ('"a,b"', None),
+        ('"a,b",c,d', None),
+        ('"a",b,"c"', None),
+        ('a,"b"c', None),
+    ],
+)
+def test_quotes_around_between_and_inside(tmp_path: Path, line: str, row: tuple[str | None, str] | None) -> None:
+    path = tmp_path / "f"
+    path.write_text(f"x,y\n{line}\nx,y\n")
+    rows, log = read_all(path, 1000)
+    assert rows == [("x", "y", 1), *([(*row, 2)] if row else []), ("x", "y", 3)]
+    assert [problem.line for problem in log.problems] == ([] if row else [2])
 
 
 def test_a_lone_quote_spoils_its_own_line_only(tmp_path: Path) -> None:
@@ -77,7 +102,7 @@ def test_a_quote_is_not_looked_for_without_end(tmp_path: Path) -> None:
 
 def test_a_field_longer_than_the_parser_takes_is_named(tmp_path: Path) -> None:
     path = tmp_path / "f"
-    path.write_text(f'a,b\n"{"x" * 200_000}",b\n')
+    path.write_text(f'a,b\n"{"x" * 200_000}""",b\n')
     _, log = read_all(path, 1000)
     assert [(problem.line, problem.code) for problem in log.problems] == [(2, "malformed_line")]
 
