@@ -36,7 +36,7 @@ def check(words: list[str]) -> None:
 
 
 def of_document(name: str) -> Iterator[list[str]]:
-    """Yield every ``farzi ...`` command of a document: lines of shell blocks, and inline code; ``a|b`` gives two, ``[--a]`` one."""
+    """Yield every ``farzi ...`` command of a document, in shell blocks and inline code; ``a|b`` gives two, ``[--a]`` one."""
     for language, _, text in fenced_blocks(name):
         if language in SHELLS:
             for line in text.replace("\\\n", " ").splitlines():
