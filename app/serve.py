@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -49,6 +50,9 @@ def run(settings: Settings | None = None, *, address_file: Path | None = None) -
         return _give_up(error, EXIT_WRONG_SETTINGS)
     except DatabaseError as error:
         return _give_up(error, EXIT_CANNOT_REACH)
+    # Uvicorn raises the signal again when it has stopped; by default SIGTERM would end the process there, and the supervisor's
+    # runs would lose what they did since their last checkpoint.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with listener, _supervising(settings):
         return _serve(settings, listener, address_file)
 

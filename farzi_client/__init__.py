@@ -13,7 +13,7 @@ from farzi_client.errors import (
     UnexpectedAnswer,
     WaitTimeout,
 )
-from farzi_client.models import ApiKey, Artifact, Dataset, Job, JobError, JobEvent, JobProgress, MetricPoint, Page, Run
+from farzi_client.models import ApiKey, Artifact, Dataset, Job, JobError, JobEvent, JobProgress, MetricPoint, Page, Preset, Run
 
 __all__ = [
     "ApiError",
@@ -33,6 +33,7 @@ __all__ = [
     "MetricPoint",
     "NoApiKey",
     "Page",
+    "Preset",
     "Problem",
     "Run",
     "UnexpectedAnswer",

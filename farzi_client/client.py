@@ -7,10 +7,12 @@ from types import TracebackType
 from typing import Any, Self
 
 from farzi_client.artifacts import Artifacts
-from farzi_client.datasets import Datasets
+from farzi_client.datasets import Datasets, Task
 from farzi_client.errors import NoApiKey
 from farzi_client.jobs import Jobs
 from farzi_client.keys import Keys
+from farzi_client.models import Preset
+from farzi_client.paging import get_page
 from farzi_client.transport import Transport
 
 URL_VARIABLE = "FARZI_API_URL"
@@ -51,13 +53,13 @@ class Client:
         self.artifacts = Artifacts(self._transport)
         self.keys = Keys(self._transport)
 
-    def presets(self) -> Any:
-        """Return the presets with every value resolved, as the service sends them."""
-        return self._transport.get("/v1/presets")
+    def presets(self, *, task: Task | None = None) -> tuple[Preset, ...]:
+        """Return the presets, of every task or of one."""
+        return get_page(self._transport, "/v1/presets", Preset, {"task": task}).data
 
-    def spec_schema(self) -> dict[str, Any]:
-        """Return the JSON Schema of the distillation spec."""
-        return dict(self._transport.get("/v1/spec/schema"))
+    def spec_schema(self, *, task: Task | None = None) -> dict[str, Any]:
+        """Return the JSON Schema of the distillation spec; students and defaults differ between tasks."""
+        return dict(self._transport.get("/v1/spec/schema", {"task": task}))
 
     def close(self) -> None:
         self._transport.close()

@@ -183,6 +183,15 @@ class MetricPoint(Answer):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Preset(Answer):
+    """A complete spec to start from."""
+
+    name: str
+    task: str
+    spec: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
 class ApiKey(Answer):
     """A key; ``key`` is the secret itself, and only in the answer that created it."""
 

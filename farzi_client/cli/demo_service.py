@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -27,10 +26,14 @@ LOG_TAIL_LINES = 25
 class RunningService:
     """Where the service is, the key it takes, and the process that serves."""
 
-    base_url: str
+    address_file: Path
     api_key: str
     log: Path
     process: subprocess.Popen[bytes]
+
+    @property
+    def base_url(self) -> str:
+        return self.address_file.read_text(encoding="utf-8")
 
     def log_tail(self) -> str:
         lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
@@ -64,7 +67,6 @@ def stop_service(process: subprocess.Popen[bytes]) -> None:
 
 
 def _start(directory: Path) -> RunningService:
-    port = _free_port()
     api_key = f"fz_{secrets.token_hex(24)}"
     # Settings of another service in this shell must not leak into the demo's.
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("FARZI_")}
@@ -72,25 +74,25 @@ def _start(directory: Path) -> RunningService:
         **inherited,
         "FARZI_DATA_DIR": str(directory / "data"),
         "FARZI_HOST": "127.0.0.1",
-        "FARZI_PORT": str(port),
+        "FARZI_PORT": "0",
         "FARZI_BOOTSTRAP_API_KEY": api_key,
     }
-    log = directory / "service.log"
+    log, address_file = directory / "service.log", directory / "address"
     with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "farzi_client.cli", "serve"],
+        process = subprocess.Popen(  # noqa: S603
+            [sys.executable, "-m", "farzi_client.cli", "serve", "--address-file", str(address_file)],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
             env=environment,
             start_new_session=True,  # Ctrl-C is for the demo; the demo then stops the service
         )
-    return RunningService(base_url=f"http://127.0.0.1:{port}", api_key=api_key, log=log, process=process)
+    return RunningService(address_file=address_file, api_key=api_key, log=log, process=process)
 
 
 def _wait_until_ready(service: RunningService) -> None:
     give_up_at = time.monotonic() + START_TIMEOUT_S
-    while not _is_ready(service.base_url):
+    while not _is_ready(service):
         if service.process.poll() is not None:
             raise CommandFailed(f"the service ended with exit code {service.process.returncode}:\n{service.log_tail()}")
         if time.monotonic() > give_up_at:
@@ -98,14 +100,10 @@ def _wait_until_ready(service: RunningService) -> None:
         time.sleep(0.1)
 
 
-def _is_ready(base_url: str) -> bool:
+def _is_ready(service: RunningService) -> bool:
+    if not service.address_file.exists():
+        return False
     try:
-        return httpx.get(f"{base_url}/readyz", timeout=5.0, trust_env=False).is_success
+        return httpx.get(f"{service.base_url}/readyz", timeout=5.0, trust_env=False).is_success
     except httpx.TransportError:
         return False
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

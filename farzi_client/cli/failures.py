@@ -46,9 +46,9 @@ def describe(error: FarziClientError) -> str:
     if not isinstance(error, ApiError):
         return message
     if error.status == 401:
-        return f"{message}. Set FARZI_API_KEY to a key of this service."
+        return f"{message.rstrip('.')}. Set FARZI_API_KEY to a key of this service."
     if error.status == 403:
-        return f"{message}. Use a key with the scope that this needs; 'farzi keys create --scope ...' makes one."
+        return f"{message.rstrip('.')}. Use a key with the scope that this needs; 'farzi keys create --scope ...' makes one."
     if error.status >= 500 and error.request_id:
         return f"{message} (request {error.request_id})"
     return message

@@ -161,8 +161,8 @@ def _steer(job_id: str, act: Callable[[Client], Job], *, as_json: bool, quiet: b
 
 
 def _describe(job: Job) -> Any:
-    metrics = ", ".join(f"{name} {value:.4g}" for name, value in job.metrics.items())
-    artifacts = ", ".join(f"{item.name} ({format_bytes(item.size_bytes)})" for item in job.artifacts)
+    metrics = "\n".join(f"{name} {value:.4g}" for name, value in job.metrics.items())
+    artifacts = "\n".join(f"{item.name} ({format_bytes(item.size_bytes)})" for item in job.artifacts)
     step = f"{job.progress.step} of {job.progress.total} ({describe_progress(job)})" if job.progress.total else None
     return record_table(
         {

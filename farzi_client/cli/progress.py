@@ -46,6 +46,7 @@ class LogLines:
         self._printed_at, self._finished = -SECONDS_BETWEEN_LINES, False
 
     def update(self, done: float, total: float | None, text: str | None = None) -> None:
+        self._finished = self._finished and text in {None, self._text}
         self._text = text or self._text
         finished = total is not None and done >= total
         is_due = time.monotonic() - self._printed_at >= SECONDS_BETWEEN_LINES

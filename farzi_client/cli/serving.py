@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Literal
@@ -12,6 +13,7 @@ from typing import Annotated, Literal
 import typer
 
 from farzi_client.cli.failures import UsageProblem
+from farzi_client.cli.output import make_console
 
 database = typer.Typer(help="The service's database.", no_args_is_help=True)
 
@@ -24,6 +26,9 @@ def serve(
     data_dir: Annotated[
         Path | None, typer.Option(file_okay=False, help="Where an embedded service keeps everything; overrides FARZI_DATA_DIR.")
     ] = None,
+    address_file: Annotated[
+        Path | None, typer.Option(dir_okay=False, help="Written with the URL once requests are answered; for port 0.")
+    ] = None,
 ) -> None:
     """Run the API; without a broker, its worker too."""
     is_embedded = not os.environ.get("FARZI_BROKER_URL")
@@ -33,7 +38,9 @@ def serve(
     for name, value in (("FARZI_HOST", host), ("FARZI_PORT", port), ("FARZI_DATA_DIR", data_dir)):
         if value is not None:
             os.environ[name] = str(value)
-    raise typer.Exit(module.run())
+    if is_embedded:
+        _provide_first_key()
+    raise typer.Exit(module.run(address_file=address_file))
 
 
 def worker(queue: Annotated[QueueName, typer.Option(help="gpu: training; cpu: parsing and housekeeping.")]) -> None:
@@ -53,6 +60,22 @@ def upgrade() -> None:
     """Bring the database's tables up to this version."""
     module = _load("app.migrate", "farzi db", "server")
     raise typer.Exit(module.main())
+
+
+def _provide_first_key() -> None:
+    """Make and show a key at the very first start, where somebody is there to see it: a log must hold no key."""
+    try:
+        settings = importlib.import_module("app.settings").load_settings()
+    except Exception:
+        # Settings that cannot be read are reported, in one sentence, by what is started next.
+        return
+    is_first_start = (
+        settings.database_url is None and not Path(settings.resolved_database_url.removeprefix("sqlite:///")).exists()
+    )
+    if settings.bootstrap_api_key is None and is_first_start and sys.stderr.isatty():
+        key = importlib.import_module("app.tenants.keys").make_key()
+        os.environ["FARZI_BOOTSTRAP_API_KEY"] = key
+        make_console(stderr=True).print(f"This is the first start. Your key, shown only now:\nexport FARZI_API_KEY={key}")
 
 
 def require_installed(module: str, command: str, extras: str) -> None:
