@@ -113,6 +113,7 @@ class _Sweep:
                 adj_synthetic[name] += product
             first_step = inner_step.step
         self._check_synthetic(adj_synthetic, first_step)
+        check_finite(adjoint.adj_lr, "the adjoint of lr", first_step)
         adj_start = adjoint.adj_params if first_step == 0 else torch.zeros_like(start)
         return MetaGradient(
             outer_loss=outer_loss,
