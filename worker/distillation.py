@@ -6,12 +6,12 @@ import json
 from pathlib import Path
 
 import torch
-from farzi_core.pipeline import DistillationPipeline
 
 from app.jobs.events import EventType
 from app.jobs.publishing import StoredArtifact, publish, store_artifact
 from farzi_core.config import DistillationSpec
 from farzi_core.data.sequences import SequenceDataset
+from farzi_core.pipeline import DistillationPipeline
 from farzi_core.progress import PhaseStarted, Progress, ResultReady, StepFinished, ValidationMeasured
 from worker.checkpoints import CheckpointKeeper, load_newest
 from worker.context import RunContext, RunStoppedError
@@ -91,7 +91,9 @@ def _publish(context: RunContext, result: ResultReady) -> None:
     artifacts.append(_store_manifest(context, manifest))
     context.writer.flush()
     with context.session_factory.begin() as session:
-        publish(session, context.lease, manifest, artifacts)
+        checkpoints = publish(session, context.lease, manifest, artifacts)
+    for key in checkpoints:
+        context.store.delete(key)
 
 
 def _store_manifest(context: RunContext, manifest: dict[str, object]) -> StoredArtifact:

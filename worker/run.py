@@ -12,7 +12,7 @@ from pathlib import Path
 from app.datasets.models import Dataset
 from app.jobs.leases import Lease, LeaseLostError, lock_held
 from app.jobs.progress import JobWriter
-from app.jobs.states import JobKind
+from app.jobs.states import JobErrorCode, JobKind
 from app.settings import load_settings
 from farzi_core.errors import FarziError
 from worker.context import RunContext, RunStoppedError
@@ -54,7 +54,7 @@ def _run(services: Services, writer: JobWriter, stop: threading.Event) -> ExitCo
         except FarziError as error:
             writer.fail(error.code, error.message)
         except MemoryError:
-            writer.fail("out_of_memory", _out_of_memory_message(JobKind(context.job.kind)))
+            writer.fail(JobErrorCode.OUT_OF_MEMORY, _out_of_memory_message(JobKind(context.job.kind)))
     return ExitCode.REPORTED
 
 
@@ -69,7 +69,7 @@ def _run_kind(context: RunContext) -> None:
 
         run_distillation(context)
     else:
-        raise FarziError(f"Jobs of kind {context.job.kind!r} cannot be run by this version.", code="unknown_kind")
+        raise FarziError(f"Jobs of kind {context.job.kind!r} cannot be run by this version.", code=JobErrorCode.UNKNOWN_KIND)
 
 
 def _make_context(services: Services, writer: JobWriter, directory: Path, stop: threading.Event) -> RunContext:

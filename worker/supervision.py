@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from app.jobs import endings
 from app.jobs.events import EventType, append_event
 from app.jobs.leases import Lease, LeaseLostError, LeaseState, claim, heartbeat, lock_held, look
 from app.jobs.models import Job
-from app.jobs.states import JobKind, JobStatus, StopRequest
+from app.jobs.states import JobErrorCode, JobKind, JobStatus, StopRequest
 from app.settings import Settings
 from worker.process import ExitCode, RunProcess
 
@@ -59,11 +60,13 @@ class Supervisor:
         if lease is None:
             return False
         logger.info("run %s of %s begins", lease.token, job_id)
-        process = RunProcess(["-m", RUN_MODULE, lease.job_id, str(lease.token)], {})
-        try:
-            exit_code, reason = self._watch(process, lease)
-        finally:
-            process.close()
+        # The scratch space is the supervisor's to remove: a killed run cannot.
+        with tempfile.TemporaryDirectory(prefix="farzi-run-") as scratch:
+            process = RunProcess(["-m", RUN_MODULE, lease.job_id, str(lease.token)], {"TMPDIR": scratch})
+            try:
+                exit_code, reason = self._watch(process, lease)
+            finally:
+                process.close()
         logger.info("run %s of %s ended: exit code %s, %s", lease.token, job_id, exit_code, reason or "by itself")
         self._conclude(lease, exit_code, reason, process.tail)
         return True
@@ -135,9 +138,9 @@ class Supervisor:
             endings.release(session, job, at=now)
         elif exit_code == ExitCode.INTERNAL_ERROR:
             message = "An error of the service itself ended the run; the last lines of its log are among the job's events."
-            endings.retry_later(session, job, "internal", message, max_runs=max_runs, at=now)
+            endings.retry_later(session, job, JobErrorCode.INTERNAL, message, max_runs=max_runs, at=now)
         elif job.kind == JobKind.VALIDATION and exit_code in SELF_INFLICTED:
-            endings.fail(session, job, "validation_limit", self._limit_message(), retryable=False, at=now)
+            endings.fail(session, job, JobErrorCode.VALIDATION_LIMIT, self._limit_message(), retryable=False, at=now)
         else:
             endings.lose(session, job, _describe_exit(exit_code), max_runs=max_runs, at=now)
 
@@ -152,7 +155,7 @@ def _carry_out(session: Session, job: Job, reason: StopReason, now: datetime) ->
     """Only a deadline needs words: for the rest the row says what is wanted by now, which may differ from what was."""
     if reason is StopReason.DEADLINE and job.status == JobStatus.RUNNING:
         message = f"The job was not done within its deadline of {job.deadline_s:g} s; give it more time or a smaller spec."
-        endings.fail(session, job, "deadline_exceeded", message, retryable=False, at=now)
+        endings.fail(session, job, JobErrorCode.DEADLINE_EXCEEDED, message, retryable=False, at=now)
     else:
         endings.release(session, job, at=now)
 

@@ -12,7 +12,7 @@ from app.datasets.verdicts import reject_dataset
 from app.jobs.events import EventType, append_event
 from app.jobs.models import Job, Run
 from app.jobs.outbox import enqueue
-from app.jobs.states import ALLOWED_EDGES, TERMINAL_STATUSES, JobKind, JobStatus, RunOutcome, StopRequest
+from app.jobs.states import ALLOWED_EDGES, TERMINAL_STATUSES, JobErrorCode, JobKind, JobStatus, RunOutcome, StopRequest
 
 FIRST_BACKOFF_S = 2.0
 LONGEST_BACKOFF_S = 300.0
@@ -78,7 +78,7 @@ def lose(session: Session, job: Job, reason: str, *, max_runs: int, at: datetime
         f"The job lost {job.num_lost_runs} runs, the last one because {reason}; {max_runs} are allowed. "
         "If it runs out of memory, make the spec smaller; else retry the job, it goes on from its last checkpoint."
     )
-    fail(session, job, "worker_lost", message, retryable=True, at=at, outcome=RunOutcome.LOST)
+    fail(session, job, JobErrorCode.WORKER_LOST, message, retryable=True, at=at, outcome=RunOutcome.LOST)
 
 
 def retry_later(session: Session, job: Job, code: str, message: str, *, max_runs: int, at: datetime) -> None:

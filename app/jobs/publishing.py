@@ -41,8 +41,11 @@ def store_artifact(store: ObjectStore, lease: Lease, name: str, path: Path, medi
     return StoredArtifact(name, media_type, path.stat().st_size, sha256, key)
 
 
-def publish(session: Session, lease: Lease, manifest: dict[str, Any], artifacts: list[StoredArtifact]) -> None:
+def publish(session: Session, lease: Lease, manifest: dict[str, Any], artifacts: list[StoredArtifact]) -> list[str]:
     """Make the job succeeded and its result visible, in the caller's transaction.
+
+    Returns:
+        Keys of the checkpoints, which nobody needs once the transaction is committed.
 
     Raises:
         LeaseLostError: the job is not this run's any more; nothing is published.
@@ -51,4 +54,7 @@ def publish(session: Session, lease: Lease, manifest: dict[str, Any], artifacts:
     now = database_now(session)
     session.add(Manifest(job_id=job.id, lease_token=lease.token, content=manifest, published_at=now))
     session.add_all(Artifact(job_id=job.id, **vars(artifact)) for artifact in artifacts)
+    checkpoints = [key for key in (job.checkpoint_key, job.previous_checkpoint_key) if key is not None]
+    job.checkpoint_key = job.previous_checkpoint_key = None
     succeed(session, job, {"artifacts": sorted(artifact.name for artifact in artifacts)}, at=now)
+    return checkpoints

@@ -50,6 +50,17 @@ class RunOutcome(StrEnum):
     LOST = "lost"  # the lease ran out
 
 
+class JobErrorCode(StrEnum):
+    """``error.code`` of a failed job, where the service and not the core says why."""
+
+    DEADLINE_EXCEEDED = "deadline_exceeded"
+    INTERNAL = "internal"
+    OUT_OF_MEMORY = "out_of_memory"
+    UNKNOWN_KIND = "unknown_kind"
+    VALIDATION_LIMIT = "validation_limit"
+    WORKER_LOST = "worker_lost"
+
+
 QUEUE_OF_KIND = {
     JobKind.DISTILLATION: Queue.GPU,
     JobKind.EVALUATION: Queue.GPU,
