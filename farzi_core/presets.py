@@ -18,6 +18,8 @@ _RECOMMENDATION: dict[str, Any] = {}
 _LANGUAGE: dict[str, Any] = {
     "student": {"architecture": "transformer_lm", "hidden_size": 64, "num_layers": 2, "num_heads": 2},
     "synthetic": {"num_sequences": 100, "latent_dim": 64},
+    # A look costs windows x length x V: a few thousand events are enough to choose a step by.
+    "evaluation": {"max_validation_cases": 200},
 }
 
 _OVERRIDES: dict[Task, dict[PresetName, dict[str, Any]]] = {
@@ -32,7 +34,21 @@ _OVERRIDES: dict[Task, dict[PresetName, dict[str, Any]]] = {
         "thorough": {"outer": {"num_steps": 2000}, "evaluation": {"num_seeds": 5}},
     },
     "language_modeling": {
-        "quick": {"synthetic": {"num_sequences": 50}, "outer": {"num_steps": 100, "validate_every": 25}},
+        "quick": {
+            "student": {"hidden_size": 32, "num_heads": 1},
+            "synthetic": {"num_sequences": 20, "latent_dim": 32},
+            "inner": {"num_steps": 60, "min_steps": 10, "lr": 0.01},
+            "outer": {"num_steps": 80, "lr": 0.05, "batch_size": 64, "validate_every": 20},
+            "meta_gradient": {"window": 8},
+            "teacher": {"num_steps": 300, "batch_size": 64},
+            "evaluation": {
+                "lr_factors": (1.0,),
+                "max_steps": 200,
+                "max_validation_cases": 100,
+                "num_validations": 20,
+                "patience": 5,
+            },
+        },
         "standard": {},
         "thorough": {"outer": {"num_steps": 2000}, "evaluation": {"num_seeds": 5}},
     },

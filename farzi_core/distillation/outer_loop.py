@@ -166,13 +166,13 @@ class OuterLoop:
         """
         assert not self.finished
         current = self._distilled(self._state.params)
+        entropy = float(current.synthetic.entropy().mean())
         num_inner_steps = self._draw_num_inner_steps()
         tensors = {name: tensor.requires_grad_() for name, tensor in current.synthetic.tensors().items()}
         probabilities = current.synthetic.with_tensors(tensors).probabilities()
         meta = self._meta_gradient(probabilities.detach(), current.inner_lr, num_inner_steps)
-        entropy = current.synthetic.entropy().mean()
         norm = self._take_step(tensors, probabilities, meta, current.inner_lr)
-        result = OuterStep(self.step, float(meta.outer_loss), norm, num_inner_steps, float(entropy.detach()), current.inner_lr)
+        result = OuterStep(self.step, float(meta.outer_loss), norm, num_inner_steps, entropy, current.inner_lr)
         return self._validate(result) if self._validation_is_due() else result
 
     def _draw_num_inner_steps(self) -> int:

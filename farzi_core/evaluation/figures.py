@@ -11,6 +11,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 BLUE, ORANGE, GREY = "#2b6cb0", "#c05621", "#718096"
@@ -86,7 +87,10 @@ def draw_entropy(entropy: NDArray[np.float64], largest: float) -> str:
         figure = Figure(figsize=(8, 2.6), layout="constrained")
         axes = figure.subplots()
         axes.grid(visible=False)
-        image = axes.imshow(entropy, aspect="auto", vmin=0.0, vmax=largest, cmap="viridis", interpolation="nearest")
+        # Sequences and positions are counted from 1, as in the tables.
+        extent = (0.5, entropy.shape[1] + 0.5, entropy.shape[0] + 0.5, 0.5)
+        image = axes.imshow(entropy, aspect="auto", vmin=0.0, vmax=largest, interpolation="nearest", extent=extent)
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
         _label(axes, "position", "synthetic sequence")
         figure.colorbar(image, ax=axes, label="entropy (nats)")
         return _to_svg(figure)
