@@ -22,7 +22,7 @@ from farzi_core.data.quoting import find_bad_quote, find_untidy_lines, parse_rec
 LINE = "line"
 _MAX_RECORD_LINES = 1000
 _NEWLINE, _RETURN, _NUL = 10, 13, 0
-_AROUND_FIELD = '(?s)^"(.*)"$'
+_QUOTE = '"'
 
 _Describe = Callable[[int], Problem]
 
@@ -192,7 +192,7 @@ class _BlockSplitter:
         )
         frame.columns = names
         if self.has_quotes:
-            frame = frame.with_columns(pl.col(names).str.replace(_AROUND_FIELD, "${1}").replace("", None))
+            frame = frame.with_columns(pl.col(names).str.strip_prefix(_QUOTE).str.strip_suffix(_QUOTE).replace("", None))
         lines = np.flatnonzero(chosen) + self.block.first_line
         assert frame.height == len(lines), f"{frame.height} rows came from {len(lines)} lines"
         return frame.with_columns(pl.Series(LINE, lines, dtype=pl.Int64))

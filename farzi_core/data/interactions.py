@@ -69,7 +69,7 @@ def read_interactions(
     Raises:
         DataError: the file as a whole cannot be read.
 
-    Cost: one pass; 16 bytes a good row, the distinct ids as Python strings, and a few blocks of 16 MiB.
+    Cost: one pass; 16 bytes a good row, the distinct ids as Python strings, and a few blocks of 4 MiB.
     """
     with ExitStack() as stack:
         if data_format == "parquet":

@@ -13,7 +13,7 @@ from types import TracebackType
 
 from farzi_core.errors import DataError
 
-BLOCK_BYTES = 2**24
+BLOCK_BYTES = 2**22
 # Lines as Python strings take ten times their bytes.
 PYTHON_BLOCK_BYTES = 2**20
 MAX_LINE_BYTES = 2**24
