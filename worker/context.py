@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -51,6 +50,3 @@ class RunContext:
         path = self.directory / name
         path.mkdir()
         return path
-
-    def spec(self) -> dict[str, Any]:
-        return dict(self.job.spec)

@@ -87,6 +87,6 @@ class RunProcess:
         assert self._process.stdout is not None
         with self._process.stdout as output:
             for line in output:
-                text = line.decode(errors="replace").rstrip()
+                text = line.decode(errors="replace").replace("\0", "").rstrip()  # Postgres stores no NUL
                 self._tail.append(text[:TAIL_LINE_CHARACTERS])
                 logger.info("run %s says: %s", self.pid, text)

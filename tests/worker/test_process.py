@@ -49,6 +49,13 @@ def test_the_last_lines_of_both_streams_are_kept(caplog: pytest.LogCaptureFixtur
     assert "the end" in caplog.text
 
 
+def test_lines_are_text_that_every_database_takes() -> None:
+    process = RunProcess(script(r"import sys; sys.stdout.buffer.write(b'a\x00b\xff\n')"), {})
+    assert process.wait(10) == 0
+    process.close()
+    assert process.tail == ["ab\ufffd"]
+
+
 def test_a_signal_is_told_from_an_exit_code() -> None:
     process = RunProcess(script("import time; time.sleep(60)"), {})
     assert process.wait(0.2) is None
