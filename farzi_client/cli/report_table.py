@@ -1,4 +1,4 @@
-"""``report.json`` as a table: what the summary is worth next to the full data and next to random sequences of its size."""
+"""``report.json`` as a table: what the summary is worth next to the full data and next to as many random sequences."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SIDES = {
     "full_data": "full data",
     "distilled": "distilled",
     "hard": "hard sequences",
-    "random": "random, equal size",
+    "random": "random, as many",
 }
 RANKING_METRICS = {"hr@10": "HR@10", "ndcg@10": "NDCG@10"}
 LANGUAGE_METRICS = {"accuracy": "accuracy", "perplexity": "perplexity"}

@@ -55,8 +55,8 @@ def test_every_side_has_its_row() -> None:
     assert "0.600 ± 0.010" in row_of(text, "full data ")
     assert "95.0 % (90.0 % to 100.0 %)" in row_of(text, "distilled ")
     assert "90.0 % (85.0 % to 95.0 %)" in row_of(text, "hard sequences")
-    assert "75.0 % (70.0 % to 80.0 %)" in row_of(text, "random, equal size")
-    assert "2.0 s" in row_of(text, "random, equal size")
+    assert "75.0 % (70.0 % to 80.0 %)" in row_of(text, "random, as many")
+    assert "2.0 s" in row_of(text, "random, as many")
 
 
 def test_sizes_are_counted_alike() -> None:
@@ -64,7 +64,7 @@ def test_sizes_are_counted_alike() -> None:
     assert "1.0 MB" in row_of(text, "full data ")
     assert "13.0 kB" in row_of(text, "distilled ")
     assert "20.0 kB" in row_of(text, "hard sequences")
-    assert "5.0 kB" in row_of(text, "random, equal size")
+    assert "5.0 kB" in row_of(text, "random, as many")
 
 
 def test_break_even() -> None:
