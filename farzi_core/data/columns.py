@@ -73,7 +73,9 @@ def resolve_delimited(fields: Sequence[str], columns: ColumnMapping | None, opti
         return _guess(names, options)
     by_name = [column for column in _wanted_roles(mapping, options, ()).values() if isinstance(column, str)]
     if by_name:
-        raise _unknown(by_name[0], names, "the first line does not name it")
+        missing = next((column for column in by_name if column not in names), by_name[0])
+        why = "the first line does not name it" if missing not in names else "option header says that the first line is a row"
+        raise _unknown(missing, names, why)
     positions = {role: _find(names, role, column) for role, column in _wanted_roles(mapping, options, ()).items()}
     return _finish(positions, _numbers(names), header=False)
 

@@ -37,12 +37,13 @@ class Problem:
 
 
 class ProblemLog:
-    """Keeps the first ``MAX_PROBLEMS`` problems in the order of lines, and counts all of them."""
+    """Keeps the first ``MAX_PROBLEMS`` problems, and counts all of them."""
 
     def __init__(self) -> None:
         self.problems: list[Problem] = []
         self.num_problems = 0
         self.warnings: list[str] = []
+        self._refusal: Problem | None = None
 
     @property
     def room(self) -> int:
@@ -56,19 +57,24 @@ class ProblemLog:
             problems: at least the first ``room`` of them, in any order.
             num_problems: how many there are, where not all were built; None: as many as given.
         """
-        found = sorted(problems, key=lambda problem: problem.line or 0)
+        found = sorted(problems, key=_line_of)
         self.num_problems += len(found) if num_problems is None else num_problems
         self.problems.extend(found[: self.room])
 
-    def add_first(self, problem: Problem) -> None:
-        """Add the problem that matters most, before all others."""
+    def refuse(self, problem: Problem) -> None:
+        """Add the one problem for which the whole file is refused; it comes before all others."""
         self.num_problems += 1
-        self.problems.insert(0, problem)
-        del self.problems[MAX_PROBLEMS:]
+        self._refusal = problem
 
     def to_json(self) -> list[dict[str, Any]]:
-        """Return the kept problems as JSON objects."""
-        return [asdict(problem) for problem in self.problems]
+        """Return the kept problems as JSON objects, in the order of lines."""
+        rows = sorted(self.problems, key=_line_of)
+        first = [] if self._refusal is None else [self._refusal]
+        return [asdict(problem) for problem in [*first, *rows][:MAX_PROBLEMS]]
+
+
+def _line_of(problem: Problem) -> int:
+    return problem.line or 0
 
 
 def shorten(value: str) -> str:

@@ -107,9 +107,9 @@ def read_dataset(
         else:
             content = _read_events(path, format, columns, options, reading, max_rows=max_rows, on_progress=on_progress)
     except DataError as error:
-        reading.log.add_first(Problem.of_error(error))
+        reading.log.refuse(Problem.of_error(error))
         return _refuse(reading)
-    if reading.log.num_problems and options.bad_rows == "refuse":
+    if content is None:
         return _refuse(reading)
     report = _build_report(reading, content.histograms, content.statistics)
     return ReadResult(content.dataset, report, preview_sequences(content.dataset))
@@ -122,10 +122,12 @@ def _read_text(
     *,
     max_rows: int | None,
     on_progress: OnProgress | None,
-) -> _Content:
+) -> _Content | None:
     found = read_text(path, options, reading.log, max_rows=max_rows, on_progress=on_progress)
     reading.num_rows = found.num_rows
     reading.how = {"line_is": "line", "tokenizer": options.tokenizer}
+    if _has_refused_rows(reading, options):
+        return None
     dataset = found.dataset
     histograms = {"sequence_length": count_sizes(dataset.lengths), "popularity": count_popularity(dataset)}
     return _Content(dataset, histograms, describe_text(dataset, found.num_train_events, dataset.vocabulary.ids[UNKNOWN]))
@@ -140,18 +142,24 @@ def _read_events(
     *,
     max_rows: int | None,
     on_progress: OnProgress | None,
-) -> _Content:
+) -> _Content | None:
     if data_format == "sequences":
         found = read_sequence_lines(path, reading.log, max_rows=max_rows, on_progress=on_progress)
     else:
         found = read_interactions(path, data_format, columns, options, reading.log, max_rows=max_rows, on_progress=on_progress)
     reading.num_rows, reading.how = found.num_rows, found.reading
+    if _has_refused_rows(reading, options):
+        return None
     time_kind = found.interactions.time_kind
     dataset, times = assemble_sequences(found.interactions, options)
     histograms = {"sequence_length": count_sizes(dataset.lengths), "popularity": count_popularity(dataset)}
     if times is not None:
         histograms["time"] = count_times(times, time_kind)
     return _Content(dataset, histograms, describe_interactions(dataset))
+
+
+def _has_refused_rows(reading: _Reading, options: DatasetOptions) -> bool:
+    return reading.log.num_problems > 0 and options.bad_rows == "refuse"
 
 
 def _require_format(task: Task, data_format: DataFormat) -> None:

@@ -16,6 +16,7 @@ import pytest
 
 from farzi_core.config import DataFormat
 from farzi_core.data.reading import read_dataset
+from farzi_core.data_options import ColumnMapping
 from tests.farzi_core.data.uploads import RECOMMENDATION, ROWS, SEQUENCES, places, read_bytes, sequences_of
 
 
@@ -91,7 +92,7 @@ def test_parquet_rows_with_nulls_are_named(tmp_path: Path) -> None:
     table = {"user": ["u", None, "v"], "item": ["a", "b", "c\0"], "timestamp": [1.0, 2.0, float("nan")]}
     pq.write_table(pa.table(table), path)
     result = read_dataset(path, task=RECOMMENDATION, format="parquet")
-    assert places(result)[1:] == [(2, "user", "empty_value"), (3, "item", "nul_byte"), (3, "timestamp", "bad_timestamp")]
+    assert places(result) == [(2, "user", "empty_value"), (3, "item", "nul_byte"), (3, "timestamp", "bad_timestamp")]
     assert result.report["reading"]["line_is"] == "row"
 
 
@@ -211,9 +212,11 @@ def test_a_thousand_problems_are_kept_and_all_are_counted(tmp_path: Path) -> Non
     content = "user,item,timestamp\n" + "u,a,x\n" * 3000 + "u,a\n" * 2000
     report = read_bytes(tmp_path, content, "csv").report
     assert len(report["problems"]) == 1000
-    assert report["num_problems"] == 5001  # and that no event is left
-    assert report["problems"][0]["code"] == "no_events"
-    assert [problem["line"] for problem in report["problems"][1:]] == sorted(p["line"] for p in report["problems"][1:])
+    assert report["num_problems"] == 5000
+    assert [problem["line"] for problem in report["problems"]] == sorted(p["line"] for p in report["problems"])
+    skipped = read_bytes(tmp_path, content, "csv", bad_rows="skip").report
+    assert len(skipped["problems"]) == 1000
+    assert skipped["problems"][0]["code"] == "no_events"
 
 
 WHOLE_FILES: list[tuple[DataFormat, bytes, str]] = [
@@ -305,7 +308,22 @@ def test_ratings_below_the_limit_are_left_out(tmp_path: Path) -> None:
     assert "1 rows rated below 3" in " ".join(result.report["warnings"])
     assert places(read_bytes(tmp_path, join_rows(","), "csv", min_rating=3)) == [(None, None, "unknown_column")]
     bad = read_bytes(tmp_path, "u,a,good,1\nv,b,5,2\n", "csv", min_rating=3)
-    assert (1, "3", "bad_rating") in places(bad)
+    assert places(bad) == [(1, "3", "bad_rating")]
+
+
+def test_faults_of_shape_and_of_value_come_in_the_order_of_lines(tmp_path: Path) -> None:
+    result = read_bytes(tmp_path, with_bad_row("csv", "u1,a,x\nu1\n,a,1"), "csv")
+    assert [line for line, _, _ in places(result)] == [4, 5, 6]
+
+
+def test_the_column_that_is_missing_is_named_when_others_are_there(tmp_path: Path) -> None:
+    result = read_bytes(tmp_path, join_rows(",", "user,item,timestamp\n"), "csv", columns={"user": "user", "item": "sku"})
+    assert "no column 'sku'" in result.report["problems"][0]["reason"]
+
+
+def test_a_mapping_still_knows_what_was_left_out_after_json() -> None:
+    mapping = ColumnMapping.model_validate_json(ColumnMapping(user="who", item="what").model_dump_json())
+    assert mapping.model_fields_set == {"user", "item"}
 
 
 def test_filters_are_repeated_until_both_hold(tmp_path: Path) -> None:
