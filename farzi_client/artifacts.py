@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 from farzi_client.errors import FarziClientError, IntegrityError
 from farzi_client.models import Artifact
+from farzi_client.paging import get_page
 from farzi_client.transport import Transport, segment
 from farzi_client.uploading import CHUNK_BYTES, ByteProgress
 
@@ -27,9 +28,7 @@ class Artifacts:
 
     def list(self, job_id: str) -> tuple[Artifact, ...]:
         """Return the published files of a job; empty until it succeeded."""
-        answer = self._transport.get(f"/v1/jobs/{segment(job_id)}/artifacts")
-        items = answer["data"] if isinstance(answer, dict) else answer
-        return tuple(Artifact.from_json(item) for item in items)
+        return get_page(self._transport, f"/v1/jobs/{segment(job_id)}/artifacts", Artifact, {}).data
 
     def download(
         self,

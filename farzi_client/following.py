@@ -13,8 +13,9 @@ from typing import Self
 
 from httpx_sse import EventSource, SSEError
 
-from farzi_client.errors import ApiError, ConnectionFailed, FarziClientError, UnexpectedAnswer, WaitTimeout
+from farzi_client.errors import ApiError, FarziClientError, UnexpectedAnswer, WaitTimeout
 from farzi_client.models import Job, JobEvent
+from farzi_client.paging import iterate_pages
 from farzi_client.transport import Transport, may_pass, segment
 
 LAST_EVENT_TYPES = frozenset({"job.succeeded", "job.failed", "job.cancelled"})
@@ -25,8 +26,14 @@ POLL_S = 1.0
 MAX_FRUITLESS_STREAMS = 3
 # How far a wait may outrun its time limit.
 TIMEOUT_TOLERANCE_S = 0.5
+LEAVING_S = 1.0
 # How long a service may be away (a restart, a deployment) before waiting gives up.
 PATIENCE_S = 120.0
+
+
+def list_events(transport: Transport, job_id: str, *, after: int) -> Iterator[JobEvent]:
+    """Yield the events there are so far, page after page."""
+    return iterate_pages(transport, f"/v1/jobs/{segment(job_id)}/events", JobEvent, {"after": after})
 
 
 class _RenewStream(FarziClientError):  # noqa: N818
@@ -54,17 +61,20 @@ class JobFollower:
             ConnectionFailed: the service was away for too long.
         """
         while True:
-            ended_at_seq = self.last_seq
-            yield from self._survive(self._stream if self._num_fruitless < MAX_FRUITLESS_STREAMS else self._poll)
+            seq_before = self.last_seq
+            is_streaming = self._num_fruitless < MAX_FRUITLESS_STREAMS
+            yield from self._survive(self._stream if is_streaming else self._poll)
             if self._is_over():
                 yield from self._survive(self._poll)
                 return
-            if self.last_seq == ended_at_seq:
+            if self.last_seq > seq_before:
+                self._num_fruitless = 0 if is_streaming else self._num_fruitless
+            else:
+                self._num_fruitless += 1
                 self._pause()
 
     def _survive(self, source: Callable[[], Iterator[JobEvent]]) -> Iterator[JobEvent]:
         """Yield from one source until it ends; errors that may pass end it quietly."""
-        seq_before = self.last_seq
         try:
             for event in source():
                 if event.seq > self.last_seq:
@@ -74,7 +84,6 @@ class JobFollower:
             return
         except FarziClientError as error:
             self._forgive(error)
-        self._num_fruitless = 0 if self.last_seq > seq_before else self._num_fruitless + 1
 
     def _stream(self) -> Iterator[JobEvent]:
         headers = {"Accept": "text/event-stream", "Cache-Control": "no-store", "Last-Event-ID": str(self.last_seq)}
@@ -99,12 +108,8 @@ class JobFollower:
                 raise UnexpectedAnswer(f"the event stream of {self._job_id} cannot be read: {error}") from error
 
     def _poll(self) -> Iterator[JobEvent]:
-        while True:
-            answer = self._transport.get(f"{self._path}/events", {"after": self.last_seq, "limit": 200})
-            self._last_contact = time.monotonic()
-            yield from (JobEvent.from_json(item) for item in answer["data"])
-            if not answer.get("has_more"):
-                return
+        yield from list_events(self._transport, self._job_id, after=self.last_seq)
+        self._last_contact = time.monotonic()
 
     def _is_over(self) -> bool:
         try:
@@ -146,7 +151,7 @@ class JobPoller:
     def __init__(self, get: Callable[[], Job], on_progress: Callable[[Job], None], *, poll_s: float) -> None:
         self._get, self._on_progress, self._poll_s = get, on_progress, poll_s
         self._stopped = threading.Event()
-        self._failure: BaseException | None = None
+        self._failure: Exception | None = None
         self._thread = threading.Thread(target=self._look, name="farzi-job-poller", daemon=True)
 
     def __enter__(self) -> Self:
@@ -155,20 +160,24 @@ class JobPoller:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._stopped.set()
-        self._thread.join()
+        # Whoever leaves early is not kept waiting for an answer that may never come.
+        self._thread.join(None if error is None else LEAVING_S)
         if self._failure is not None and error is None:
             raise self._failure
 
     def _look(self) -> None:
         while not self._stopped.is_set():
             try:
-                job = self._get()
-            except (ApiError, ConnectionFailed):
-                job = None
-            try:
-                if job is not None:
-                    self._on_progress(job)
-            except BaseException as failure:
-                self._failure = failure
+                self._look_once()
+            except Exception as failure:
+                if not self._stopped.is_set():
+                    self._failure = failure
                 return
             self._stopped.wait(self._poll_s)
+
+    def _look_once(self) -> None:
+        try:
+            job = self._get()
+        except FarziClientError:
+            return
+        self._on_progress(job)

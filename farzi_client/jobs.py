@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from typing import Any, Literal
 
 from farzi_client.errors import JobFailed
-from farzi_client.following import JobFollower, JobPoller
+from farzi_client.following import JobFollower, JobPoller, list_events
 from farzi_client.models import Job, JobEvent, MetricPoint, Page
 from farzi_client.paging import get_page, iterate_pages
 from farzi_client.transport import Transport, segment
@@ -89,14 +89,7 @@ class Jobs:
 
     def events(self, job_id: str, *, after: int = 0) -> Iterator[JobEvent]:
         """Yield the events there are so far, those with ``seq`` above ``after``."""
-        while True:
-            answer = self._transport.get(f"{PATH}/{segment(job_id)}/events", {"after": after, "limit": 200})
-            for item in answer["data"]:
-                event = JobEvent.from_json(item)
-                after = event.seq
-                yield event
-            if not answer.get("has_more"):
-                return
+        return list_events(self._transport, job_id, after=after)
 
     def metrics(self, job_id: str) -> dict[str, tuple[MetricPoint, ...]]:
         """Return every series of the job by its name."""

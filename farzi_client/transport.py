@@ -19,6 +19,8 @@ from farzi_client.errors import ApiError, ConnectionFailed, Problem, UnexpectedA
 IN_FLIGHT_CODE = "idempotency_key_in_flight"
 RETRIED_STATUSES = frozenset({429, 502, 503, 504})
 CONNECT_TIMEOUT_S = 10.0
+# The answer to an upload comes when the object store has all of it.
+UPLOAD_ANSWER_TIMEOUT_S = 600.0
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
 # A server that asks for more than this is better reported to the caller than slept through.
 LONGEST_RETRY_AFTER_S = 60.0
@@ -47,6 +49,7 @@ class Transport:
 
     def __init__(self, base_url: str, api_key: str | None, *, timeout_s: float, max_retries: int) -> None:
         self.base_url = base_url.rstrip("/")
+        self._timeout_s = timeout_s
         self._max_retries = max_retries
         headers = {"User-Agent": f"farzi-client/{_version()}", "Accept": "application/json"}
         if api_key:
@@ -74,7 +77,8 @@ class Transport:
 
     def put(self, path: str, open_body: Callable[[], Body], headers: Mapping[str, str]) -> Any:
         """Send a PUT whose body is opened afresh for every attempt."""
-        return self.retrying(lambda: _json(self._send("PUT", path, content=open_body(), headers=headers)))
+        timeout = httpx.Timeout(self._timeout_s, connect=CONNECT_TIMEOUT_S, read=max(self._timeout_s, UPLOAD_ANSWER_TIMEOUT_S))
+        return self.retrying(lambda: _json(self._send("PUT", path, content=open_body(), headers=headers, timeout=timeout)))
 
     def delete(self, path: str) -> None:
         self.request("DELETE", path)

@@ -55,7 +55,10 @@ def test_a_broken_stream_goes_on_after_the_last_event_that_arrived(server: Unrul
 )
 def test_polling_takes_over_where_streams_do_not_get_through(server: UnrulyServer, client: Client, step: object) -> None:
     server.on("GET", STREAM, step)  # type: ignore[arg-type]
-    pages = [{"data": [event(1, "job.queued")], "has_more": True}, {"data": [event(2, "job.succeeded")], "has_more": False}]
+    pages = [
+        {"data": [event(1, "job.queued")], "has_more": True, "next_cursor": "c"},
+        {"data": [event(2, "job.succeeded")], "has_more": False, "next_cursor": None},
+    ]
     server.on("GET", EVENTS, reply(pages[0]), reply(pages[1]), NO_EVENTS)
     server.on("GET", JOB, *[RUNNING] * 5, SUCCEEDED)
     assert wait_for_events(client) == [(1, "job.queued"), (2, "job.succeeded")]
