@@ -76,6 +76,9 @@ def _start(directory: Path) -> RunningService:
         "FARZI_HOST": "127.0.0.1",
         "FARZI_PORT": "0",
         "FARZI_BOOTSTRAP_API_KEY": api_key,
+        # Students of a preset are too small to gain from a second thread, and where other programs want the cores too, threads
+        # that wait for each other lose many times over.
+        "FARZI_TORCH_THREADS": "1",
     }
     log, address_file = directory / "service.log", directory / "address"
     with log.open("wb") as output:

@@ -89,7 +89,7 @@ def test_from_upload_to_verified_artifacts(client: Client, dataset: Dataset, tmp
     assert [item.id for item in client.jobs.list(metadata={"suite": "client"})] == [job.id]
     paths = client.artifacts.download_all(job.id, tmp_path)
     assert {path.name for path in paths} >= {"synthetic.safetensors", "sequences.parquet", "report.json", "manifest.json"}
-    assert pq.read_table(tmp_path / "sequences.parquet").num_rows == 8
+    assert pq.read_table(tmp_path / "sequences.parquet").num_rows == 16
     assert "sasrec" in json.loads((tmp_path / "report.json").read_text())["students"]
 
 
