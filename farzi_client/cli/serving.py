@@ -64,10 +64,11 @@ def upgrade() -> None:
 
 def _provide_first_key() -> None:
     """Make and show a key at the very first start, where somebody is there to see it: a log must hold no key."""
+    settings_module = importlib.import_module("app.settings")
     try:
-        settings = importlib.import_module("app.settings").load_settings()
-    except Exception:
-        # Settings that cannot be read are reported, in one sentence, by what is started next.
+        settings = settings_module.load_settings()
+    except settings_module.SettingsError:
+        # What is started next reports it, in one sentence.
         return
     is_first_start = (
         settings.database_url is None and not Path(settings.resolved_database_url.removeprefix("sqlite:///")).exists()
