@@ -6,6 +6,7 @@ import logging
 import sys
 
 import structlog
+from structlog.tracebacks import ExceptionDictTransformer
 from structlog.typing import Processor
 
 from app.settings import Settings
@@ -37,7 +38,10 @@ def configure_logging(settings: Settings) -> None:
 
 
 def _final(settings: Settings) -> list[Processor]:
+    """Return the last processors. Tracebacks go without the values of variables, which may be keys."""
     remove_meta = structlog.stdlib.ProcessorFormatter.remove_processors_meta
     if settings.log_format == "json":
-        return [remove_meta, structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
-    return [remove_meta, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        tracebacks = structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False))
+        return [remove_meta, tracebacks, structlog.processors.JSONRenderer()]
+    console = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
+    return [remove_meta, console]

@@ -53,9 +53,9 @@ def render_problem(error: ServiceError, request_id: str) -> ProblemResponse:
     return ProblemResponse({**content, **error.members}, kind.status, headers)
 
 
-def field_problems(errors: Sequence[Mapping[str, Any]], prefix: str = "") -> tuple[FieldProblem, ...]:
-    """Return pydantic's findings with JSON pointers, each below ``prefix``."""
-    return tuple(FieldProblem(prefix + _pointer(error["loc"]), _describe(error)) for error in errors)
+def field_problems(errors: Sequence[Mapping[str, Any]], given: Any, prefix: str = "") -> tuple[FieldProblem, ...]:
+    """Return pydantic's findings about ``given`` with JSON pointers, each below ``prefix``."""
+    return tuple(FieldProblem(prefix + _pointer(_path_in(given, error)), _describe(error)) for error in errors)
 
 
 def install_problem_handlers(app: FastAPI) -> None:
@@ -70,7 +70,7 @@ def install_problem_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     def _validation_error(request: Request, error: RequestValidationError) -> ProblemResponse:
-        problems = tuple(_request_problem(item) for item in error.errors())
+        problems = _request_problems(error)
         return answer(request, ServiceError("invalid_request", summarise(problems), problems=problems))
 
     @app.exception_handler(HTTPException)
@@ -91,10 +91,27 @@ def install_problem_handlers(app: FastAPI) -> None:
         return answer(request, ServiceError("database_unavailable", "The database does not answer; nothing was changed."))
 
 
-def _request_problem(error: Mapping[str, Any]) -> FieldProblem:
-    place, *rest = error["loc"]
-    pointer = _pointer(rest) if place == "body" else _pointer(error["loc"])
-    return FieldProblem(pointer, _describe(error))
+def _request_problems(error: RequestValidationError) -> tuple[FieldProblem, ...]:
+    in_body = [item | {"loc": item["loc"][1:]} for item in error.errors() if item["loc"][0] == "body"]
+    elsewhere = [item for item in error.errors() if item["loc"][0] != "body"]
+    return (
+        *(FieldProblem(_pointer(item["loc"]), _describe(item)) for item in elsewhere),
+        *field_problems(in_body, error.body),
+    )
+
+
+def _path_in(given: Any, error: Mapping[str, Any]) -> list[str | int]:
+    """Return where in ``given`` the error is: pydantic's location without the names of the alternatives that it tried."""
+    if error["type"] == "missing":
+        return list(error["loc"])
+    path: list[str | int] = []
+    for part in error["loc"]:
+        try:
+            given = given[part]
+        except (KeyError, IndexError, TypeError):
+            break
+        path.append(part)
+    return path
 
 
 def summarise(problems: Sequence[FieldProblem]) -> str:

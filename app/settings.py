@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
 
 ENV_PREFIX = "FARZI_"
 
@@ -66,6 +68,24 @@ class Settings(BaseSettings):
     log_level: Annotated[Literal["debug", "info", "warning", "error"], Field(description="Least level that is logged.")] = (
         "info"
     )
+
+    @field_validator("database_url")
+    @classmethod
+    def _database_is_known(cls, url: str | None) -> str | None:
+        try:
+            driver = None if url is None else make_url(url).drivername
+        except (ArgumentError, ValueError):
+            driver = "none that can be read"
+        if driver not in {None, "postgresql+psycopg", "sqlite"}:
+            raise ValueError(f"the URL's driver is {driver}; give 'postgresql+psycopg://USER:PASSWORD@HOST/DATABASE'")
+        return url
+
+    @field_validator("broker_url")
+    @classmethod
+    def _broker_is_redis(cls, url: str | None) -> str | None:
+        if url is not None and not url.startswith(("redis://", "rediss://")):
+            raise ValueError("the broker is Redis; give 'redis://HOST:PORT/NUMBER'")
+        return url
 
     @model_validator(mode="after")
     def _parts_fit_together(self) -> Settings:

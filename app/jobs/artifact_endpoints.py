@@ -16,10 +16,8 @@ from app.jobs.models import Artifact
 from app.jobs.schemas import ArtifactOut
 from app.pagination import make_page
 from app.schemas import Page
-from app.services import Services
 from app.storage import ObjectStore
 
-STORED_DRAWS = 4
 DRAWN_ARTIFACTS = frozenset({"sequences.jsonl", "sequences.parquet"})
 
 router = APIRouter(prefix="/v1/jobs", tags=["Jobs"], route_class=AuthenticatedRoute)
@@ -50,25 +48,23 @@ def download_artifact(  # noqa: PLR0917  FastAPI passes by name
     request: Request,
     caller: JobReader,
     services: InServices,
-    draws: Annotated[int, Query(ge=1, le=1000, description="Hard sequences per latent sequence.")] = STORED_DRAWS,
+    draws: Annotated[
+        int | None, Query(ge=1, le=1000, description="Hard sequences per latent sequence; left out: as the spec says.")
+    ] = None,
 ) -> Response:
     """Download one file: its bytes, or a redirect to the object store. `ETag` is the file's SHA-256; ranges work."""
-    artifact = _find(services, caller.tenant_id, job_id, name)
-    if draws != STORED_DRAWS and name in DRAWN_ARTIFACTS:
-        raise ServiceError("not_implemented", f"Only {STORED_DRAWS} draws are stored; other numbers are not built yet.")
+    with services.reading_sessions() as session:
+        job = service.get_job(session, caller.tenant_id, job_id)
+        artifact = repository.find_artifact(session, job.id, name)
+    if artifact is None:
+        raise ServiceError("artifact_not_found", f"The job, which is {job.status}, has no artifact {name[:200]!r}.")
+    stored_draws = job.spec["evaluation"]["hard_draws"]
+    if draws not in {None, stored_draws} and name in DRAWN_ARTIFACTS:
+        raise ServiceError("not_implemented", f"Only {stored_draws} draws are stored; other numbers are not built yet.")
     url = services.store.presign_get(artifact.object_key, file_name=artifact.name, media_type=artifact.media_type)
     if url is not None:
         return RedirectResponse(url, 307, {"Cache-Control": "no-store"})
     return _stream(services.store, artifact, request)
-
-
-def _find(services: Services, tenant_id: str, job_id: str, name: str) -> Artifact:
-    with services.reading_sessions() as session:
-        job = service.get_job(session, tenant_id, job_id)
-        artifact = repository.find_artifact(session, job.id, name)
-    if artifact is None:
-        raise ServiceError("artifact_not_found", f"The job, which is {job.status}, has no artifact {name[:200]!r}.")
-    return artifact
 
 
 def _stream(store: ObjectStore, artifact: Artifact, request: Request) -> Response:

@@ -31,9 +31,7 @@ class EventQuery(PageQuery):
 
 
 @router.get("/{job_id}/events")
-def list_events(
-    job_id: str, query: Annotated[EventQuery, Query()], caller: JobReader, services: InServices
-) -> Page[EventOut]:
+def list_events(job_id: str, query: Annotated[EventQuery, Query()], caller: JobReader, services: InServices) -> Page[EventOut]:
     """List events in their order."""
     after = query.after if query.cursor is None else decode_cursor(query.cursor, int)
     with services.reading_sessions() as session:

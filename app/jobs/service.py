@@ -95,7 +95,7 @@ def _resolve(dataset: Dataset, body: JobCreate) -> DistillationSpec:
     except ConfigError as error:
         raise _bad_spec("invalid_spec", (FieldProblem(SPEC + error.pointer, error.message),)) from None
     except ValidationError as error:
-        raise _bad_spec("invalid_spec", field_problems(error.errors(), SPEC)) from None
+        raise _bad_spec("invalid_spec", field_problems(error.errors(), body.spec, SPEC)) from None
 
 
 def _summarise_ready(dataset: Dataset) -> DataSummary:

@@ -74,9 +74,10 @@ def test_events_arrive_while_the_job_runs_and_the_stream_ends_with_it(
     thread.join()
     assert seen == [1, 2, 3, 4, 5]
     assert list(arrived_at)[-1] == "job.succeeded"
-    assert arrived_at["validation.measured"] - happened_at["validation.measured"] < arrived_at["job.succeeded"] - happened_at[
-        "validation.measured"
-    ]
+    assert (
+        arrived_at["validation.measured"] - happened_at["validation.measured"]
+        < arrived_at["job.succeeded"] - happened_at["validation.measured"]
+    )
     assert arrived_at["job.succeeded"] - arrived_at["validation.measured"] > 0.5, "all events came at the end"
 
 
@@ -114,7 +115,8 @@ def test_streams_are_limited_and_given_back(live: httpx.Client, server: RunningS
     for _ in range(MAX_EVENT_STREAMS - 1):
         slots.acquire()
     with live.stream("GET", f"/v1/jobs/{job_id}/events/stream") as response:
-        next(response.iter_text())
+        text = response.iter_text()
+        next(text)
         full = live.get(f"/v1/jobs/{job_id}/events/stream")
         assert code_of(full, 429) == "too_many_streams"
         assert full.headers["retry-after"]

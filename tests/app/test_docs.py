@@ -1,0 +1,88 @@
+"""The committed descriptions are those of the code."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from starlette.testclient import TestClient
+
+from app.main import create_app
+from app.openapi import DOCS, render_errors, render_openapi
+from app.settings import Settings
+from app.unbuilt import UNBUILT
+
+CONTRACT_PATHS = [
+    "/v1/datasets",
+    "/v1/datasets/{}",
+    "/v1/datasets/{}/content",
+    "/v1/datasets/{}/uploads",
+    "/v1/datasets/{}/uploads/{}/complete",
+    "/v1/datasets/{}/preview",
+    "/v1/datasets/{}/report",
+    "/v1/jobs",
+    "/v1/jobs/estimate",
+    "/v1/jobs/{}",
+    "/v1/jobs/{}/cancel",
+    "/v1/jobs/{}/pause",
+    "/v1/jobs/{}/resume",
+    "/v1/jobs/{}/retry",
+    "/v1/jobs/{}/events",
+    "/v1/jobs/{}/events/stream",
+    "/v1/jobs/{}/metrics",
+    "/v1/jobs/{}/artifacts",
+    "/v1/jobs/{}/artifacts/{}",
+    "/v1/spec/schema",
+    "/v1/presets",
+    "/v1/webhook-endpoints",
+    "/v1/webhook-endpoints/{}/test",
+    "/v1/webhook-endpoints/{}/rotate-secret",
+    "/v1/deliveries",
+    "/v1/deliveries/{}/replay",
+    "/v1/api-keys",
+    "/v1/usage",
+    "/healthz",
+    "/readyz",
+    "/metrics",
+]
+
+
+def test_openapi_is_committed() -> None:
+    committed = (DOCS / "openapi.json").read_text()
+    assert committed == render_openapi(create_app(Settings())), "run: python -m app.openapi"
+
+
+def test_the_error_codes_are_committed() -> None:
+    assert (DOCS / "errors.md").read_text() == render_errors(), "run: python -m app.openapi"
+
+
+def test_every_path_of_the_contract_is_there() -> None:
+    described = json.loads((DOCS / "openapi.json").read_text())["paths"]
+    known = {re.sub(r"\{\w+\}", "{}", path) for path in (*described, *UNBUILT)}
+    assert set(CONTRACT_PATHS) <= known
+
+
+def test_every_operation_is_explained_and_answers_problems() -> None:
+    for path in json.loads((DOCS / "openapi.json").read_text())["paths"].values():
+        for operation in path.values():
+            assert operation["description"]
+            assert "application/problem+json" in operation["responses"]["default"]["content"]
+
+
+def test_the_guide_names_every_path() -> None:
+    guide = (DOCS / "api.md").read_text()
+    described = json.loads((DOCS / "openapi.json").read_text())["paths"]
+    for path in (*described, *UNBUILT):
+        pattern = re.sub(r"\\\{\w+\\\}", r"[^/`\\s]+", re.escape(path))
+        assert re.search(pattern, guide), path
+
+
+def test_the_docs_page_needs_no_other_host(client: TestClient) -> None:
+    page = client.get("/docs")
+    assert page.headers["content-type"].startswith("text/html")
+    assert "/v1/jobs/{job_id}/cancel" in page.text
+    assert "<script" not in page.text
+    assert "http://" not in page.text
+    assert "https://" not in page.text
+    assert client.get("/v1/openapi.json").json() == json.loads((Path(DOCS) / "openapi.json").read_text())

@@ -1,0 +1,94 @@
+"""The migrations build the tables of the models, on both databases, forth and back."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from alembic import command
+from sqlalchemy import Engine, inspect
+
+from app.db import Base, make_engine
+from app.migrate import DatabaseError, is_current, main, make_config, prepare, upgrade
+from app.settings import Settings
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.service)])
+def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
+    """Settings of a database without tables."""
+    if request.param == "sqlite":
+        return Settings(data_dir=tmp_path / "data")
+    return Settings(data_dir=tmp_path / "data", database_url=request.getfixturevalue("empty_postgres_url"))
+
+
+@pytest.fixture
+def engine(empty: Settings) -> Iterator[Engine]:
+    built = make_engine(empty)
+    yield built
+    built.dispose()
+
+
+def tables(engine: Engine) -> set[str]:
+    return set(inspect(engine).get_table_names()) - {"alembic_version"}
+
+
+def test_up_and_down_and_up(empty: Settings, engine: Engine) -> None:
+    assert not is_current(engine)
+    upgrade(empty)
+    assert is_current(engine)
+    assert tables(engine) == set(Base.metadata.tables)
+    with engine.begin() as connection:
+        command.downgrade(make_config(connection), "base")
+    assert tables(engine) == set()
+    upgrade(empty)
+    upgrade(empty)
+    assert is_current(engine)
+
+
+def test_models_and_migrations_agree(empty: Settings, engine: Engine) -> None:
+    upgrade(empty)
+    with engine.begin() as connection:
+        command.check(make_config(connection))  # raises when autogenerate would find something to do
+
+
+def test_several_processes_may_upgrade_at_once(empty: Settings, engine: Engine) -> None:
+    variables = {"FARZI_DATA_DIR": str(empty.data_dir)}
+    if empty.database_url is not None:
+        variables["FARZI_DATABASE_URL"] = empty.database_url
+    command_line = [sys.executable, "-m", "app.migrate"]
+    processes = [subprocess.Popen(command_line, env={**os.environ, **variables}, stderr=subprocess.PIPE) for _ in range(2)]
+    for process in processes:
+        _, said = process.communicate(timeout=60)
+        assert process.returncode == 0, said
+    assert is_current(engine)
+
+
+def test_sqlite_is_upgraded_at_the_start_and_postgres_is_not(empty: Settings, engine: Engine) -> None:
+    if engine.dialect.name == "sqlite":
+        prepare(empty)
+        assert is_current(engine)
+        return
+    with pytest.raises(DatabaseError, match="farzi db upgrade"):
+        prepare(empty)
+    upgrade(empty)
+    prepare(empty)
+
+
+def test_the_command(empty: Settings, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FARZI_DATA_DIR", str(empty.data_dir))
+    if empty.database_url is not None:
+        monkeypatch.setenv("FARZI_DATABASE_URL", empty.database_url)
+    assert main() == 0
+    assert is_current(engine)
+
+
+def test_a_database_that_is_away(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("FARZI_DATABASE_URL", "postgresql+psycopg://nobody@127.0.0.1:9/none")
+    assert main() == 3
+    said = capsys.readouterr().err
+    assert said.startswith("FARZI_DATABASE_URL: the database cannot be used:")
+    assert said.count("\n") == 1
