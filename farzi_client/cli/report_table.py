@@ -66,7 +66,7 @@ def _bytes_by_side(report: Mapping[str, Any]) -> dict[str, float]:
 def _size_line(size: Mapping[str, Any]) -> str:
     return (
         f"kept: {size['sequences']:,} sequences, {size['events']:,} events "
-        f"({size['percent_of_events']:.2g} % of the events, {size['percent_of_bytes']:.2g} % of the bytes)"
+        f"({size['percent_of_events']:.3g} % of the events, {size['percent_of_bytes']:.3g} % of the bytes)"
     )
 
 
