@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,11 @@ from app.settings import Settings
 from tests.services.object_store import running_object_store
 from tests.services.postgres import TEMPLATE, PostgresServer, running_postgres
 from tests.services.redis import empty_redis, running_redis
+
+
+def pytest_configure() -> None:
+    """Let a session that is told to stop still end its servers."""
+    signal.signal(signal.SIGTERM, lambda _number, _frame: pytest.exit("terminated", returncode=143))
 
 
 @pytest.fixture(scope="session")

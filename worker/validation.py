@@ -9,16 +9,24 @@ import signal
 from pathlib import Path
 from typing import Any, cast
 
+import polars
+
 from app.clock import database_now
 from app.datasets.verdicts import ValidatedContent, accept_dataset, refuse_dataset
 from app.jobs.endings import succeed
 from app.jobs.leases import lock_held
+from app.jobs.states import JobErrorCode
 from farzi_core.config import DataFormat, Task
 from farzi_core.data.reading import ReadResult, read_dataset
 from farzi_core.data.sequences import SequenceDataset
 from farzi_core.data_options import ColumnMapping, DatasetOptions
+from farzi_core.errors import FarziError
 from worker.context import RunContext
 from worker.limits import limit_process
+
+PARSER_BROKE = "The parser could not get through the file within its limits; upload a smaller file, or another format."
+    "The parser could not get through the file within its limits; upload a smaller file, or the data in another format."
+)
 
 
 def run_validation(context: RunContext) -> None:
@@ -26,14 +34,19 @@ def run_validation(context: RunContext) -> None:
 
     Raises:
         MemoryError: the file takes more memory than it may.
+        FarziError: the parser broke on it.
     """
     # There is nothing to save, and a long call into a parser would not notice a flag.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     upload = context.directory / "content"
     assert context.dataset.content_key is not None, "validation before the upload"
     context.store.fetch_file(context.dataset.content_key, upload)
+    polars.LazyFrame({"event": [0]}).collect()  # starts the library's threads: the limit is for the file, not for them
     limit_process(context.settings.validation_memory_bytes, context.settings.validation_cpu_s)
-    result = _read(context, upload)
+    try:
+        result = _read(context, upload)
+    except polars.exceptions.PanicException as error:  # no Exception, so that it would pass for a crash and be tried again
+        raise FarziError(PARSER_BROKE, code=JobErrorCode.VALIDATION_LIMIT) from error
     if result.dataset is None:
         _refuse(context, result.report)
     else:
