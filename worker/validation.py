@@ -25,8 +25,6 @@ from worker.context import RunContext
 from worker.limits import limit_process
 
 PARSER_BROKE = "The parser could not get through the file within its limits; upload a smaller file, or another format."
-    "The parser could not get through the file within its limits; upload a smaller file, or the data in another format."
-)
 
 
 def run_validation(context: RunContext) -> None:
