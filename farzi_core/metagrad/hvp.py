@@ -2,7 +2,8 @@
 
 Knows the inner loss as a function of named tensors; presents parameters as one flat vector (N,). Knows nothing of Adam.
 
-Cost, in inner gradients G, measured for a two-block SASRec on one core: see ``docs/design/reverse-adam.md``.
+Cost: a product takes 3 to 4 inner gradients in reverse over reverse, 5 to 6 in forward over reverse; measured for SASRec on one
+CPU core in ``docs/design/reverse-adam.md``.
 """
 
 from __future__ import annotations
