@@ -12,7 +12,9 @@ from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
 
 from app import spec_endpoints, system_endpoints, unbuilt
+from app.abandoned_files import remove_abandoned_files
 from app.datasets import endpoints as dataset_endpoints
+from app.datasets.receiving import SPOOL_DIRECTORY
 from app.http_metrics import HttpMetrics
 from app.jobs import artifact_endpoints, event_endpoints
 from app.jobs import endpoints as job_endpoints
@@ -79,6 +81,7 @@ def create_app(settings: Settings, stopping: threading.Event | None = None) -> F
 
 def _start(settings: Settings, metrics: HttpMetrics, stopping: threading.Event, stack: ExitStack) -> Services:
     prepare(settings)
+    remove_abandoned_files(settings.resolved_data_dir / SPOOL_DIRECTORY)
     services = open_services(settings, metrics, stopping)
     stack.callback(services.close)
     stack.callback(stopping.set)

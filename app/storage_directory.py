@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from app.abandoned_files import remove_abandoned_files
 from app.storage import CHUNK_BYTES, ObjectMissingError, StorageError, StoredObject, check_key, check_prefix
 
 INCOMING = ".incoming"  # no key begins with a dot, so no object can be in here
@@ -22,6 +23,7 @@ class DirectoryStore:
         self._root = root.resolve()
         with _translated("making the directory of objects"):
             (self._root / INCOMING).mkdir(parents=True, exist_ok=True)
+            remove_abandoned_files(self._root / INCOMING)
 
     def put_file(self, key: str, path: Path, *, sha256: str | None = None) -> None:  # noqa: ARG002  a file keeps no digest
         target = self._path_of(key)

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.datasets import repository, service
 from app.datasets.models import Dataset
-from app.datasets.receiving import check_headers, received
+from app.datasets.receiving import SPOOL_DIRECTORY, check_headers, received
 from app.datasets.schemas import DatasetCreate, DatasetOut, PreviewOut
 from app.dependencies import AuthenticatedRoute, DatasetPost, DatasetReader, DatasetWriter, InServices, StreamedRoute
 from app.idempotency import Answer
@@ -55,7 +55,7 @@ async def upload_content(dataset_id: str, request: Request, caller: DatasetWrite
     await run_in_threadpool(check_awaiting)
     max_bytes = services.settings.max_upload_bytes
     promised = check_headers(request, max_bytes)
-    async with received(request, services.settings.resolved_data_dir / "incoming", max_bytes, promised) as content:
+    async with received(request, services.settings.resolved_data_dir / SPOOL_DIRECTORY, max_bytes, promised) as content:
         return DatasetOut.of(await run_in_threadpool(store, content))
 
 

@@ -19,6 +19,7 @@ from app.datasets.service import ReceivedContent
 from app.errors import ServiceError
 
 WRITE_BYTES = 1 << 20
+SPOOL_DIRECTORY = "incoming"  # inside DATA_DIR
 _SHA256_FIELD = re.compile(r"sha-256\s*=\s*:([A-Za-z0-9+/=]*):")
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import time
+from pathlib import Path
+
 import pytest
+import redis
 from pydantic import SecretStr
 from starlette.testclient import TestClient
 
@@ -11,7 +15,7 @@ from app.main import create_app
 from app.services import Services
 from app.settings import Settings
 from farzi_core.config import DistillationSpec
-from tests.app.driving import ADMIN_KEY, code_of, make_ready, submit
+from tests.app.driving import ADMIN, ADMIN_KEY, code_of, make_ready, submit, upload
 
 
 def test_health_and_readiness_need_no_key(anonymous: TestClient) -> None:
@@ -37,6 +41,19 @@ def test_the_broker_is_one_of_the_parts(postgres_url: str, redis_url: str, setti
     for broker_url, expected in ((redis_url, "ok"), ("redis://127.0.0.1:9/0", "down: ConnectionError")):
         with TestClient(create_app(settings.model_copy(update=fields | {"broker_url": broker_url}))) as client:
             assert client.get("/readyz").json()["checks"]["broker"] == expected
+
+
+@pytest.mark.service
+def test_the_outbox_reaches_the_broker(postgres_url: str, redis_url: str, tmp_path: Path) -> None:
+    fields = {"database_url": postgres_url, "broker_url": redis_url, "secret_key": "x" * 32, "bootstrap_api_key": ADMIN_KEY}
+    with TestClient(create_app(Settings.model_validate({"data_dir": tmp_path, **fields})), headers=ADMIN) as client:
+        upload(client)
+        with redis.Redis.from_url(redis_url) as broker:
+            give_up_at = time.monotonic() + 20
+            while broker.llen("cpu") != 1:
+                assert time.monotonic() < give_up_at, "the broker was not told"
+                time.sleep(0.05)
+            assert b"farzi.run_job" in broker.lindex("cpu", 0)
 
 
 def test_metrics(client: TestClient, services: Services) -> None:

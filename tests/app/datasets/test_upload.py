@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 import socket
 import threading
 import time
@@ -17,6 +18,7 @@ from sqlalchemy import func, select
 from starlette.testclient import TestClient
 
 from app.jobs.models import Job, JobEvent, OutboxMessage
+from app.main import create_app
 from app.services import Services
 from app.settings import Settings
 from tests.app.conftest import MAX_UPLOAD_BYTES
@@ -148,8 +150,6 @@ def test_of_two_uploads_at_once_one_wins(server: RunningServer) -> None:
 
 
 def test_a_store_that_fails_leaves_nothing(tmp_path: Path) -> None:
-    from app.main import create_app
-
     settings = Settings.model_validate({"data_dir": tmp_path / "data", "bootstrap_api_key": ADMIN_KEY})
     with TestClient(create_app(settings), headers=ADMIN) as client:
         dataset_id = declare(client)
@@ -159,6 +159,17 @@ def test_a_store_that_fails_leaves_nothing(tmp_path: Path) -> None:
         assert client.get(f"/v1/datasets/{dataset_id}").json()["status"] == "awaiting_upload"
         datasets.unlink()
         assert put(client, dataset_id, CONTENT).status_code == 202
+
+
+def test_what_a_killed_server_left_behind_is_removed_at_the_next_start(tmp_path: Path) -> None:
+    directories = [tmp_path / "incoming", tmp_path / "objects" / ".incoming"]
+    for directory in directories:
+        directory.mkdir(parents=True)
+        for name in ("old", "fresh"):
+            (directory / name).write_bytes(b"half an upload")
+        os.utime(directory / "old", (0, 0))
+    with TestClient(create_app(Settings(data_dir=tmp_path))):
+        assert [[path.name for path in directory.iterdir()] for directory in directories] == [["fresh"], ["fresh"]]
 
 
 def _head(dataset_id: str, length: int) -> bytes:
