@@ -163,8 +163,10 @@ class _SupervisorKeeper:
 
     def _start(self) -> subprocess.Popen[bytes]:
         # A session of its own: Ctrl-C is for the server, which then stops the supervisor in good order.
+        # It is told who started it: by the time it looks, a killed server would have left it to another parent.
+        command = [sys.executable, "-m", SUPERVISOR_MODULE, "--parent-pid", str(os.getpid())]
         return subprocess.Popen(  # noqa: S603
-            [sys.executable, "-m", SUPERVISOR_MODULE], env=self._environment, stdin=subprocess.DEVNULL, start_new_session=True
+            command, env=self._environment, stdin=subprocess.DEVNULL, start_new_session=True
         )
 
 

@@ -24,9 +24,8 @@ def die_with_standard_input() -> None:
     threading.Thread(target=watch, name="lifeline", daemon=True).start()
 
 
-def call_when_orphaned(callback: Callable[[], None]) -> None:
-    """Call ``callback`` once, from a thread, when the process that started this one has ended."""
-    parent = os.getppid()
+def call_when_orphaned(parent: int, callback: Callable[[], None]) -> None:
+    """Call ``callback`` once, from a thread, when process ``parent`` is not this one's parent: it has ended, maybe long ago."""
 
     def watch() -> None:
         while os.getppid() == parent:

@@ -5,6 +5,7 @@ Only one runs for a data directory; it stops in good order on SIGTERM, SIGINT or
 
 from __future__ import annotations
 
+import argparse
 import fcntl
 import logging
 import os
@@ -34,8 +35,11 @@ POLL_S = 0.3
 LOCK_POLL_S = 0.2
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     """Serve both queues until told to stop."""
+    parser = argparse.ArgumentParser(prog="python -m worker.supervisor", description="Run the jobs of an embedded service.")
+    parser.add_argument("--parent-pid", type=int, default=os.getppid(), help="process whose end is this one's end")
+    parent_pid: int = parser.parse_args(arguments).parent_pid
     try:
         settings = load_settings()
     except SettingsError as error:
@@ -45,7 +49,7 @@ def main() -> int:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: stop.set())
-    call_when_orphaned(stop.set)
+    call_when_orphaned(parent_pid, stop.set)
     with _only_one(settings, stop):
         if not stop.is_set():
             serve(settings, stop)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -112,7 +113,7 @@ def test_a_process_learns_that_its_parent_is_gone(tmp_path: Path) -> None:
         import os, threading
         from worker.lifeline import call_when_orphaned
         gone = threading.Event()
-        call_when_orphaned(gone.set)
+        call_when_orphaned(os.getppid(), gone.set)
         open({str(pid_file)!r}, "w").write(f"{{os.getpid()}}\\n")
         gone.wait(60)
     """
@@ -127,3 +128,11 @@ def test_a_process_learns_that_its_parent_is_gone(tmp_path: Path) -> None:
     parent.kill()
     parent.wait()
     wait_until_gone(pid)
+
+
+def test_a_supervisor_started_by_a_process_that_is_gone_ends_at_once(tmp_path: Path) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    environment = {**os.environ, "FARZI_DATA_DIR": str(tmp_path)}
+    command = [sys.executable, "-m", "worker.supervisor", "--parent-pid", str(gone.pid)]
+    assert subprocess.run(command, env=environment, check=False, timeout=60).returncode == 0
