@@ -13,6 +13,7 @@ from farzi_client.cli import app
 from tests.project.repository import fenced_blocks, read
 
 SHELLS = {"bash", "console", "sh", "shell"}
+COMMAND_LINE = re.compile(r"([A-Z_]+=\S*\s+|exec\s+)*(\.venv/bin/)?farzi(\s|$)")
 ENDS_COMMAND = {"|", "&&", "||", ";", ">", "&", "#"}
 
 
@@ -47,11 +48,11 @@ def of_document(name: str) -> Iterator[list[str]]:
 
 
 def _of_line(line: str) -> Iterator[list[str]]:
+    if not COMMAND_LINE.match(line):  # among them lines that quote over several lines, which cannot be split alone
+        return
     words = shlex.split(re.sub(r"[\[\]]", "", line), comments=True)
     while words and (re.fullmatch(r"[A-Z_]+=.*", words[0]) or words[0] == "exec"):
         words = words[1:]
-    if not words or words[0].removeprefix(".venv/bin/") != "farzi":
-        return
     words = ["farzi", *words[1:]]
     end = next((index for index, word in enumerate(words) if word in ENDS_COMMAND), len(words))
     commands: list[list[str]] = [[]]
