@@ -12,9 +12,10 @@ from farzi_core.metagrad.adam import (
     init_adjoint,
     init_state,
 )
-from farzi_core.metagrad.engine import METHODS, Method, compute_meta_gradient
+from farzi_core.metagrad.engine import compute_meta_gradient
 from farzi_core.metagrad.guards import NotDifferentiableError
 from farzi_core.metagrad.hvp import PRODUCTS, InnerLoss, Product
+from farzi_core.metagrad.methods import METHODS, Method, WindowPosition
 from farzi_core.metagrad.reference import OuterLoss, unrolled_meta_gradient
 from farzi_core.metagrad.result import MetaGradient
 
@@ -30,6 +31,7 @@ __all__ = [
     "NotDifferentiableError",
     "OuterLoss",
     "Product",
+    "WindowPosition",
     "adam_step",
     "adam_step_reverse",
     "compute_meta_gradient",

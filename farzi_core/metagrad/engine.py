@@ -8,29 +8,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
 from farzi_core.errors import ConfigError
-from farzi_core.metagrad.adam import AdamConfig, AdamState, adam_step, adam_step_reverse, init_adjoint, init_state
+from farzi_core.metagrad.adam import AdamAdjoint, AdamConfig, adam_step_reverse, init_adjoint, init_state
+from farzi_core.metagrad.allocator import freed_memory_kept
+from farzi_core.metagrad.ensemble import count_members, mean_of_members, sum_of_members
 from farzi_core.metagrad.guards import (
-    NotDifferentiableError,
     check_finite,
     check_finite_parts,
     check_scalar,
+    check_synthetic_used,
     explain_autograd_errors,
 )
-from farzi_core.metagrad.hvp import PRODUCTS, InnerGradient, InnerLoss, Product
+from farzi_core.metagrad.hvp import InnerGradient, InnerLoss, Product
+from farzi_core.metagrad.methods import Method, WindowPosition, check_arguments, make_trajectory
 from farzi_core.metagrad.published import published_step_reverse
 from farzi_core.metagrad.reference import OuterLoss, unrolled_meta_gradient
 from farzi_core.metagrad.result import MetaGradient
-from farzi_core.metagrad.states import CheckpointedTrajectory, InnerStep, StoredTrajectory, Trajectory
+from farzi_core.metagrad.states import InnerStep, Trajectory
 from farzi_core.metagrad.vectors import ParamLayout
-
-Method = Literal["stored", "checkpointed", "truncated", "published", "unrolled"]
-METHODS: tuple[Method, ...] = get_args(Method)
 
 
 def compute_meta_gradient(
@@ -44,22 +43,34 @@ def compute_meta_gradient(
     method: Method = "checkpointed",
     product: Product = "auto",
     window: int | None = None,
+    window_position: WindowPosition = "last",
+    generator: torch.Generator | None = None,
+    memory_budget_bytes: int | None = None,
+    ensemble: bool = False,
 ) -> MetaGradient:
     """Return the outer loss after an inner loop of Adam, and its gradient with respect to what the loop started from.
 
     Args:
         inner_loss: (params, synthetic, step) -> scalar tensor, differentiable twice; step counts from 0. A function of its
-            arguments alone: noise must be drawn from a generator seeded by the step, since steps may be computed again.
+            arguments and of random numbers; steps may be computed again, and then get the same ones from torch's global
+            generators. A generator of the loss's own must be seeded by the step.
         outer_loss: params -> scalar tensor.
         start_params: floating-point tensors of any shapes, one dtype and device.
         synthetic: floating-point tensors of any shapes.
-        adam: constants of the inner optimiser.
+        adam: constants of the inner optimiser; ``lr`` may be a schedule of T values.
         num_inner_steps: T, at least 1.
-        method: how states are kept for the way back; see Cost.
+        method: how states are kept for the way back; see Cost. ``offloaded`` is ``stored`` unless params are on a GPU.
         product: order of second derivatives; ``auto`` is reverse over reverse. ``forward_over_reverse`` needs operations
             with forward-mode derivatives and is for those whose backward has no derivative of its own.
-        window: for ``truncated``: how many of the last steps are differentiated; T or more differentiates all. Other
-            methods ignore it.
+        window: for ``truncated``: how many steps W are differentiated; T or more differentiates all. Others ignore it.
+        window_position: for ``truncated``: ``last``, or ``random``: the loop ends after N steps, N uniform in W..T; outer
+            loss and final params are those after N steps, and the last W of these are differentiated (RaT-BPTT).
+        generator: draws N; None: torch's global generator.
+        memory_budget_bytes: for ``stored``, ``checkpointed``, ``truncated``: what may be kept for the way back, beyond the
+            graph of one step. Checkpoints are placed to fit; what is left holds whole graphs, which saves computing them
+            again. None: about sqrt(T) checkpoints, no more than one graph.
+        ensemble: every tensor of ``start_params`` has a leading axis of M members; M inner loops run at once under
+            ``torch.func.vmap``. The outer loss is the members' mean; gradients are those of this mean.
 
     Returns:
         A :class:`MetaGradient`; its tensors carry no graph. Inputs are not modified.
@@ -67,23 +78,42 @@ def compute_meta_gradient(
     Raises:
         ConfigError: an argument is not allowed.
         NotDifferentiableError: a loss lost its graph, changes its inputs, or has no second derivative.
-        NumericalError: a loss, gradient or adjoint is not finite; carries the inner step and the tensor's name.
+        NumericalError: a loss, gradient or adjoint is not finite, or ``reversed`` left the range of its fixed point; carries
+            the inner step and the tensor's name.
 
-    Cost: with P parameter bytes, G an inner gradient, R a second-order product (3 to 4 G): ``stored`` 4 P T and
-    T (G + R); ``checkpointed`` about 7 P sqrt(T) and T (2 G + R); ``truncated`` 4 P W and T G + W R; ``unrolled`` T graphs.
+    Cost: with P parameter bytes, G an inner gradient, R a second-order product (3 to 4 G): ``stored`` P (T + 6 sqrt T) and
+        T (G + R); ``checkpointed`` about 4 P sqrt T and T (2 G + R); ``reversed`` a constant, and T (G + R); ``truncated``
+        P (W + 6 sqrt W) and T G + W R; ``unrolled`` T graphs.
 
     Source: reverse accumulation through Adam as derived in ``docs/design/reverse-adam.md``.
     """
-    _check_arguments(method, product, num_inner_steps, window)
+    check_arguments(
+        method=method,
+        product=product,
+        num_inner_steps=num_inner_steps,
+        window=window,
+        window_position=window_position,
+        memory_budget_bytes=memory_budget_bytes,
+        adam=adam,
+    )
+    if window_position == "random" and window is not None:
+        num_inner_steps = _draw_num_steps(num_inner_steps, window, generator)
+    if ensemble:
+        count_members(start_params)
+        inner_loss, outer_loss = sum_of_members(inner_loss), mean_of_members(outer_loss)
     # Inference mode of the caller must not reach the leaves made here.
-    with torch.inference_mode(mode=False), torch.enable_grad():
+    with torch.inference_mode(mode=False), torch.enable_grad(), freed_memory_kept():
         layout = ParamLayout(start_params)
         data = _copy_synthetic(synthetic)
         if method == "unrolled":
             with explain_autograd_errors("inner_loss"):
                 return unrolled_meta_gradient(inner_loss, outer_loss, start_params, data, adam, num_inner_steps=num_inner_steps)
         inner = InnerGradient(inner_loss, data, layout, product)
-        return _Sweep(inner, outer_loss, adam, method).run(layout.flatten(start_params), num_inner_steps, window)
+        start = layout.flatten(start_params)
+        trajectory = make_trajectory(
+            method, inner, adam, start, num_steps=num_inner_steps, window=window, memory_budget_bytes=memory_budget_bytes
+        )
+        return _Sweep(inner, outer_loss, adam, method).run(trajectory, start, num_inner_steps)
 
 
 class _Sweep:
@@ -94,44 +124,47 @@ class _Sweep:
         self._layout = inner.layout
         self._outer_loss = outer_loss
         self._adam = adam
-        self._method = method
         self._step_reverse = published_step_reverse if method == "published" else adam_step_reverse
 
-    def run(self, start: Tensor, num_steps: int, window: int | None) -> MetaGradient:
+    def run(self, trajectory: Trajectory, start: Tensor, num_steps: int) -> MetaGradient:
         adj_synthetic = {name: torch.zeros_like(value) for name, value in self._inner.synthetic.items()}
-        trajectory = self._trajectory(window)
+        adj_rates = start.new_zeros(len(self._adam.schedule or range(num_steps)))
         final = trajectory.run(init_state(start), num_steps)
         outer_loss, adj_params = self._outer_gradient(final.params, num_steps)
         adjoint = init_adjoint(adj_params)
-        first_step = num_steps
+        first_step, synthetic_was_used = num_steps, not adj_synthetic
         for inner_step in trajectory.walk_back():
-            adjoint, adj_grad = self._step_reverse(adjoint, inner_step.after, inner_step.grad, self._adam)
-            hvp, mixed_vp = self._inner.multiply(inner_step.params, adj_grad, inner_step.step)
-            adjoint = replace(adjoint, adj_params=adjoint.adj_params + hvp)
-            check_finite_parts(adjoint.adj_params, self._layout, "the adjoint", inner_step.step)
+            adjoint, mixed_vp = self._step_back(adjoint, inner_step)
+            first_step = inner_step.step
+            check_finite_parts(adjoint.adj_params, self._layout, "the adjoint", first_step)
+            adj_rates[first_step] = adjoint.adj_lr
+            synthetic_was_used = synthetic_was_used or bool(mixed_vp)
             for name, product in mixed_vp.items():
                 adj_synthetic[name] += product
-            first_step = inner_step.step
-        self._check_synthetic(adj_synthetic, first_step)
-        check_finite(adjoint.adj_lr, "the adjoint of lr", first_step)
+        check_synthetic_used(synthetic_was_used)
+        for name, adj in adj_synthetic.items():
+            check_finite(adj, f"the meta-gradient of {name!r}", first_step)
+        check_finite(adj_rates, "the adjoint of lr", first_step)
         adj_start = adjoint.adj_params if first_step == 0 else torch.zeros_like(start)
         return MetaGradient(
             outer_loss=outer_loss,
             synthetic=adj_synthetic,
             start_params=self._layout.name(adj_start),
-            lr=adjoint.adj_lr,
+            lr=adj_rates.sum() if self._adam.schedule is None else adj_rates,
             final_params=self._layout.name(final.params),
             replay_error=trajectory.replay_error,
+            num_inner_steps=num_steps,
         )
 
-    def _trajectory(self, window: int | None) -> Trajectory:
-        if self._method == "checkpointed":
-            return CheckpointedTrajectory(self._advance)
-        return StoredTrajectory(self._advance, window if self._method == "truncated" else None)
-
-    def _advance(self, state: AdamState) -> InnerStep:
-        grad = self._inner.gradient(state.params, state.step)
-        return InnerStep(state.step, state.params, grad, adam_step(state, grad, self._adam))
+    def _step_back(self, adjoint: AdamAdjoint, inner_step: InnerStep) -> tuple[AdamAdjoint, dict[str, Tensor]]:
+        """Return the adjoint before the step, with the step's own ``adj_lr``, and what it adds to the synthetic data's."""
+        adjoint = replace(adjoint, adj_lr=torch.zeros_like(adjoint.adj_lr))
+        adjoint, adj_grad = self._step_reverse(adjoint, inner_step.after, inner_step.grad, self._adam)
+        linearization = inner_step.linearization
+        if linearization is None:
+            linearization = self._inner.linearize(inner_step.params, inner_step.step, inner_step.grad)
+        hvp, mixed_vp = linearization.multiply(adj_grad)
+        return replace(adjoint, adj_params=adjoint.adj_params + hvp), mixed_vp
 
     def _outer_gradient(self, params: Tensor, num_steps: int) -> tuple[Tensor, Tensor]:
         leaves = [part.requires_grad_() for part in self._layout.split(params.detach().clone())]
@@ -143,28 +176,13 @@ class _Sweep:
         check_finite_parts(adj_params, self._layout, "the outer gradient", num_steps)
         return loss.detach(), adj_params
 
-    def _check_synthetic(self, adj_synthetic: dict[str, Tensor], step: int) -> None:
-        if adj_synthetic and not self._inner.synthetic_was_used:
-            raise NotDifferentiableError(
-                "the inner gradient depends on none of the synthetic tensors, so their meta-gradient would be 0; remove "
-                ".detach(), .item(), .data and torch.no_grad() from inner_loss, and use the synthetic data it is given"
-            )
-        for name, adj in adj_synthetic.items():
-            check_finite(adj, f"the meta-gradient of {name!r}", step)
 
-
-def _check_arguments(method: str, product: str, num_inner_steps: int, window: int | None) -> None:
-    if method not in METHODS:
-        raise ConfigError(f"method={method!r} is not known; allowed: {', '.join(METHODS)}", pointer="/meta_gradient/method")
-    if product not in PRODUCTS:
-        raise ConfigError(f"product={product!r} is not known; allowed: {', '.join(PRODUCTS)}")
-    if num_inner_steps < 1:
-        raise ConfigError(f"num_inner_steps={num_inner_steps} trains nothing; give 1 or more", pointer="/inner/num_steps")
-    if method == "truncated" and (window is None or window < 1):
-        raise ConfigError(
-            f"method 'truncated' was given window={window}; give the number of last inner steps to differentiate, 1 or more",
-            pointer="/meta_gradient/window",
-        )
+def _draw_num_steps(num_steps: int, window: int, generator: torch.Generator | None) -> int:
+    """Return where a window at a random place ends: W to T, all equally likely."""
+    if window >= num_steps:
+        return num_steps
+    device = None if generator is None else generator.device
+    return int(torch.randint(window, num_steps + 1, (1,), generator=generator, device=device))
 
 
 def _copy_synthetic(synthetic: Mapping[str, Tensor]) -> dict[str, Tensor]:

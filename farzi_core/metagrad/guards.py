@@ -55,6 +55,23 @@ def check_finite_parts(values: Tensor, layout: ParamLayout, name: str, step: int
         check_finite(part, f"{name} of {part_name!r}", step)
 
 
+def check_gradient(loss: Tensor, grad: Tensor, layout: ParamLayout, step: int) -> None:
+    """Raise NumericalError unless the inner loss and its flat gradient are finite; one look at the device if they are."""
+    if math.isfinite((grad.sum() + loss).item()):
+        return
+    check_finite(loss, "inner_loss", step)
+    check_finite_parts(grad, layout, "the inner gradient", step)
+
+
+def check_synthetic_used(was_used: bool) -> None:
+    """Raise unless the inner gradient depends on some of the synthetic data."""
+    if not was_used:
+        raise NotDifferentiableError(
+            "the inner gradient depends on none of the synthetic tensors, so their meta-gradient would be 0; use the synthetic "
+            "data that inner_loss is given, and remove .detach(), .item(), .data and torch.no_grad() from it"
+        )
+
+
 def _is_finite(values: Tensor) -> bool:
     # One infinite or NaN entry makes the sum so. The sum of finite entries can overflow too: only then look at each.
     return math.isfinite(values.sum().item()) or bool(torch.isfinite(values).all())

@@ -9,7 +9,7 @@ CPU core in ``docs/design/reverse-adam.md``.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, get_args
+from typing import Literal, Protocol, get_args
 
 import torch
 from torch import Tensor
@@ -17,16 +17,33 @@ from torch.autograd import forward_ad
 
 from farzi_core.metagrad.guards import (
     NotDifferentiableError,
-    check_finite,
-    check_finite_parts,
+    check_gradient,
     check_scalar,
     explain_autograd_errors,
 )
+from farzi_core.metagrad.randomness import RandomReplay
 from farzi_core.metagrad.vectors import ParamLayout
 
 InnerLoss = Callable[[dict[str, Tensor], dict[str, Tensor], int], Tensor]
 Product = Literal["auto", "forward_over_reverse", "reverse_over_reverse"]
 PRODUCTS: tuple[Product, ...] = get_args(Product)
+
+
+class Linearization(Protocol):
+    """The inner gradient at one point, and its second-order products there.
+
+    Attributes:
+        grad: d inner_loss / d params (N,), without a graph.
+    """
+
+    grad: Tensor
+
+    def multiply(self, direction: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return ``H direction`` (N,) and ``(d2 inner_loss / d synthetic d params)^T direction`` by name; once only.
+
+        Tensors of the synthetic data that the inner gradient does not depend on are left out of the second result.
+        """
+        ...
 
 
 class InnerGradient:
@@ -41,73 +58,93 @@ class InnerGradient:
 
     def __init__(self, inner_loss: InnerLoss, synthetic: dict[str, Tensor], layout: ParamLayout, product: Product) -> None:
         self._inner_loss = inner_loss
+        self._randomness = RandomReplay(layout.device)
         self.synthetic = synthetic
         self.layout = layout
         # Reverse over reverse is faster on every student and size measured, because it never forms d inner_loss / d synthetic.
-        self._multiply = self._forward_over_reverse if product == "forward_over_reverse" else self._reverse_over_reverse
-        self.synthetic_was_used = False
+        self.is_forward_over_reverse = product == "forward_over_reverse"
 
     def gradient(self, params: Tensor, step: int) -> Tensor:
         """Return d inner_loss / d params (N,); builds no second-order graph."""
         with explain_autograd_errors("inner_loss"):
             leaves = [part.requires_grad_() for part in self.layout.split(params.detach())]
-            loss = self._loss(leaves, self.synthetic, step)
+            loss = self.loss(leaves, self.synthetic, step)
             grads = torch.autograd.grad(loss, leaves, allow_unused=True)
-        check_finite(loss.detach(), "inner_loss", step)
         grad = self.layout.join(list(grads), params)
-        check_finite_parts(grad, self.layout, "the inner gradient", step)
+        check_gradient(loss.detach(), grad, self.layout, step)
         return grad
 
-    def multiply(self, params: Tensor, direction: Tensor, step: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return ``H direction`` (N,) and ``(d2 inner_loss / d synthetic d params)^T direction`` by name.
+    def linearize(self, params: Tensor, step: int, grad: Tensor | None = None) -> Linearization:
+        """Return the gradient at ``params`` ready for a product; with ``grad`` given, it counts as known."""
+        if self.is_forward_over_reverse:
+            return _ForwardOverReverse(self, params, step, self.gradient(params, step) if grad is None else grad)
+        return _ReverseOverReverse(self, params, step)
 
-        Tensors of the synthetic data that the inner gradient does not depend on are left out of the second result.
-        """
-        with explain_autograd_errors("inner_loss"):
-            hvp, mixed_vp = self._multiply(params, direction, step)
-        self.synthetic_was_used = self.synthetic_was_used or bool(mixed_vp)
-        return hvp, mixed_vp
-
-    def _reverse_over_reverse(self, params: Tensor, direction: Tensor, step: int) -> tuple[Tensor, dict[str, Tensor]]:
-        leaves = [part.requires_grad_() for part in self.layout.split(params.detach())]
-        synthetic = {name: value.detach().requires_grad_() for name, value in self.synthetic.items()}
-        loss = self._loss(leaves, synthetic, step)
-        grads = torch.autograd.grad(loss, leaves, create_graph=True, allow_unused=True)
-        outputs, cotangents = [], []
-        for grad, part in zip(grads, self.layout.split(direction), strict=True):
-            if grad is not None and grad.requires_grad:
-                outputs.append(grad)
-                cotangents.append(part)
-        if not outputs:
-            return torch.zeros_like(params), {}
-        sources = leaves + list(synthetic.values())
-        products = torch.autograd.grad(outputs, sources, cotangents, allow_unused=True)
-        hvp = self.layout.join(list(products[: len(leaves)]), params)
-        mixed_vp = zip(synthetic, products[len(leaves) :], strict=True)
-        return hvp, {name: product for name, product in mixed_vp if product is not None}
-
-    def _forward_over_reverse(self, params: Tensor, direction: Tensor, step: int) -> tuple[Tensor, dict[str, Tensor]]:
-        synthetic = {name: value.detach().requires_grad_() for name, value in self.synthetic.items()}
-        with forward_ad.dual_level():
-            parts = zip(self.layout.split(params.detach()), self.layout.split(direction), strict=True)
-            leaves = [_make_dual(part.requires_grad_(), tangent) for part, tangent in parts]
-            loss = self._loss(leaves, synthetic, step)
-            grads = torch.autograd.grad(loss, leaves + list(synthetic.values()), allow_unused=True)
-            tangents = [None if grad is None else _tangent(grad) for grad in grads]
-        hvp = self.layout.join(tangents[: len(leaves)], params)
-        mixed_vp = zip(synthetic, tangents[len(leaves) :], strict=True)
-        return hvp, {name: tangent for name, tangent in mixed_vp if tangent is not None}
-
-    def _loss(self, leaves: list[Tensor], synthetic: dict[str, Tensor], step: int) -> Tensor:
+    def loss(self, leaves: list[Tensor], synthetic: dict[str, Tensor], step: int) -> Tensor:
+        """Return the inner loss, with its random numbers replayed; raises if it changed its arguments."""
         params = dict(zip(self.layout.names, leaves, strict=True))
         versions = [tensor._version for tensor in (*leaves, *synthetic.values())]
-        loss = check_scalar(self._inner_loss(params, dict(synthetic), step), "inner_loss")
+        with self._randomness.at(step):
+            loss = check_scalar(self._inner_loss(params, dict(synthetic), step), "inner_loss")
         if versions != [tensor._version for tensor in (*leaves, *synthetic.values())]:
             raise NotDifferentiableError(
                 f"inner_loss changed params or synthetic in place at step {step}; the loop updates params itself, so make new "
                 "tensors instead, for example x * 2 instead of x.mul_(2)"
             )
         return loss
+
+
+class _ReverseOverReverse:
+    """Keeps the graph of the gradient, so that the product costs one pass back through it."""
+
+    def __init__(self, inner: InnerGradient, params: Tensor, step: int) -> None:
+        self._layout = inner.layout
+        self._params = params
+        self._synthetic = {name: value.detach().requires_grad_() for name, value in inner.synthetic.items()}
+        with explain_autograd_errors("inner_loss"):
+            self._leaves = [part.requires_grad_() for part in self._layout.split(params.detach())]
+            loss = inner.loss(self._leaves, self._synthetic, step)
+            self._grads = torch.autograd.grad(loss, self._leaves, create_graph=True, allow_unused=True)
+        self.grad = self._layout.join([None if grad is None else grad.detach() for grad in self._grads], params)
+        check_gradient(loss.detach(), self.grad, self._layout, step)
+
+    def multiply(self, direction: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        outputs, cotangents = [], []
+        for grad, part in zip(self._grads, self._layout.split(direction), strict=True):
+            if grad is not None and grad.requires_grad:
+                outputs.append(grad)
+                cotangents.append(part)
+        if not outputs:
+            return torch.zeros_like(self._params), {}
+        sources = self._leaves + list(self._synthetic.values())
+        with explain_autograd_errors("inner_loss"):
+            products = torch.autograd.grad(outputs, sources, cotangents, allow_unused=True)
+        hvp = self._layout.join(list(products[: len(self._leaves)]), self._params)
+        mixed_vp = zip(self._synthetic, products[len(self._leaves) :], strict=True)
+        return hvp, {name: product for name, product in mixed_vp if product is not None}
+
+
+class _ForwardOverReverse:
+    """Keeps no graph: the direction is needed before the loss is computed."""
+
+    def __init__(self, inner: InnerGradient, params: Tensor, step: int, grad: Tensor) -> None:
+        self._inner = inner
+        self._params = params
+        self._step = step
+        self.grad = grad
+
+    def multiply(self, direction: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        layout = self._inner.layout
+        synthetic = {name: value.detach().requires_grad_() for name, value in self._inner.synthetic.items()}
+        with explain_autograd_errors("inner_loss"), forward_ad.dual_level():
+            parts = zip(layout.split(self._params.detach()), layout.split(direction), strict=True)
+            leaves = [_make_dual(part.requires_grad_(), tangent) for part, tangent in parts]
+            loss = self._inner.loss(leaves, synthetic, self._step)
+            grads = torch.autograd.grad(loss, leaves + list(synthetic.values()), allow_unused=True)
+            tangents = [None if grad is None else _tangent(grad) for grad in grads]
+        hvp = layout.join(tangents[: len(leaves)], self._params)
+        mixed_vp = zip(synthetic, tangents[len(leaves) :], strict=True)
+        return hvp, {name: tangent for name, tangent in mixed_vp if tangent is not None}
 
 
 def _make_dual(value: Tensor, tangent: Tensor) -> Tensor:

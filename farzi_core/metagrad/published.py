@@ -23,7 +23,8 @@ def published_step_reverse(
     """
     beta1, beta2 = config.betas
     correction1, correction2 = 1.0 - beta1**after.step, 1.0 - beta2**after.step
-    rate = config.lr * math.sqrt(correction2) / correction1
+    scale = math.sqrt(correction2) / correction1
+    rate = config.rate(after.step - 1) * scale
     eps = config.eps * math.sqrt(correction2)
     root = (after.exp_avg_sq + config.eps_root * correction2).sqrt()
     divisor = root + eps
@@ -31,6 +32,6 @@ def published_step_reverse(
     if config.eps_root == 0.0:
         through_root = through_root.masked_fill(root == 0.0, 0.0)
     adj_moment = adjoint.adj_exp_avg + rate * (through_root - 1.0 / divisor) * adjoint.adj_params
-    adj_lr = adjoint.adj_lr - rate / config.lr * (adjoint.adj_params * after.exp_avg / divisor).sum()
+    adj_lr = adjoint.adj_lr - scale * (adjoint.adj_params * after.exp_avg / divisor).sum()
     before = AdamAdjoint(adjoint.adj_params, beta1 * adj_moment, adjoint.adj_exp_avg_sq, adj_lr)
     return before, (1.0 - beta1) * adj_moment

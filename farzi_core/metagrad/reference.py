@@ -43,7 +43,7 @@ def unrolled_meta_gradient(
     """
     start = {name: value.detach().clone().requires_grad_() for name, value in start_params.items()}
     data = {name: value.detach().clone().requires_grad_() for name, value in synthetic.items()}
-    lr = next(iter(start.values())).new_tensor(adam.lr).requires_grad_()
+    rates = next(iter(start.values())).new_tensor(adam.lr).requires_grad_()
     first_differentiated = 0 if window is None else max(0, num_inner_steps - window)
 
     params: dict[str, Tensor] = dict(start)
@@ -58,14 +58,15 @@ def unrolled_meta_gradient(
         grads = _gradient(inner_loss(dict(params), dict(data), step), params)
         exp_avg = {name: beta1 * exp_avg[name] + (1 - beta1) * grad for name, grad in grads.items()}
         exp_avg_sq = {name: beta2 * exp_avg_sq[name] + (1 - beta2) * grad**2 for name, grad in grads.items()}
-        rate = lr if step >= first_differentiated else lr.detach()
+        rate = rates if adam.schedule is None else rates[step]
+        rate = rate if step >= first_differentiated else rate.detach()
         for name, value in params.items():
             mean = exp_avg[name] / (1 - beta1 ** (step + 1))
             root = torch.sqrt(exp_avg_sq[name] / (1 - beta2 ** (step + 1)) + adam.eps_root)
             params[name] = value - rate * mean / (root + adam.eps)
 
     loss = outer_loss(dict(params))
-    sources = [*data.values(), *start.values(), lr]
+    sources = [*data.values(), *start.values(), rates]
     grads_of_all = torch.autograd.grad(loss, sources, allow_unused=True, materialize_grads=True)
     return MetaGradient(
         outer_loss=loss.detach(),
@@ -74,6 +75,7 @@ def unrolled_meta_gradient(
         lr=grads_of_all[-1],
         final_params={name: value.detach() for name, value in params.items()},
         replay_error=0.0,
+        num_inner_steps=num_inner_steps,
     )
 
 

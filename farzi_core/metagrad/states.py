@@ -2,6 +2,9 @@
 
 A trajectory runs the loop forward once and then gives its steps last first. It knows how to advance a state, and nothing of
 losses or adjoints. P below is the size of the parameters.
+
+What is kept of a step is its gradient alone: states are a function of gradients that costs a few operations a number, so they
+are made again, bit for bit, from a state now and then.
 """
 
 from __future__ import annotations
@@ -14,20 +17,51 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from farzi_core.metagrad.adam import AdamState
+from farzi_core.metagrad.adam import AdamConfig, AdamState, adam_step
+from farzi_core.metagrad.hvp import Linearization
 
 
 @dataclass(frozen=True)
 class InnerStep:
-    """One step of the inner loop: where its gradient was taken, the gradient, and the state it led to."""
+    """One step of the inner loop: where its gradient was taken, the gradient, and the state it led to.
+
+    ``linearization`` holds the graph of the gradient where that was kept, so that the step need not be computed again.
+    """
 
     step: int
     params: Tensor
     grad: Tensor
     after: AdamState
+    linearization: Linearization | None = None
 
 
-Advance = Callable[[AdamState], InnerStep]
+class Gradients(Protocol):
+    """What a trajectory needs of the inner loss."""
+
+    def gradient(self, params: Tensor, step: int) -> Tensor: ...
+
+    def linearize(self, params: Tensor, step: int) -> Linearization: ...
+
+
+class Stack(Protocol):
+    """Last in, first out: where gradients wait for the way back."""
+
+    def push(self, value: Tensor) -> None: ...
+
+    def pop(self) -> Tensor: ...
+
+
+class DeviceStack:
+    """A stack that leaves tensors where they are."""
+
+    def __init__(self) -> None:
+        self._values: list[Tensor] = []
+
+    def push(self, value: Tensor) -> None:
+        self._values.append(value)
+
+    def pop(self) -> Tensor:
+        return self._values.pop()
 
 
 class Trajectory(Protocol):
@@ -49,66 +83,111 @@ class Trajectory(Protocol):
 
 
 class StoredTrajectory:
-    """Keeps every step, or the last ``window``: 4 P per step kept, no recomputation."""
+    """Keeps the gradient of every step, or of the last ``window``, and the graphs of the last ``num_graphs``.
+
+    Memory for W kept steps: W P of gradients, about 6 P sqrt(W) of states, and the graphs.
+    """
 
     replay_error = 0.0
 
-    def __init__(self, advance: Advance, window: int | None = None) -> None:
-        self._advance = advance
+    def __init__(
+        self,
+        gradients: Gradients,
+        adam: AdamConfig,
+        *,
+        window: int | None = None,
+        num_graphs: int = 1,
+        stack: Stack | None = None,
+    ) -> None:
+        self._gradients = gradients
+        self._adam = adam
         self._window = window
-        self._steps: list[InnerStep] = []
+        self._num_graphs = num_graphs
+        self._stack = stack or DeviceStack()
+        self._borders: list[AdamState] = []
+        self._graphs: list[Linearization] = []
+        self._end = 0
 
     def run(self, start: AdamState, num_steps: int) -> AdamState:
-        first_kept = 0 if self._window is None else max(0, num_steps - self._window)
-        state = start
-        for index in range(num_steps):
-            step = self._advance(state)
-            if index >= first_kept:
-                self._steps.append(step)
-            state = step.after
+        state, self._end = start, start.step + num_steps
+        num_kept = num_steps if self._window is None else min(num_steps, self._window)
+        spacing = max(1, math.isqrt(num_kept))
+        for index in range(num_steps - num_kept):
+            state = adam_step(state, self._gradients.gradient(state.params, start.step + index), self._adam)
+        for index in range(num_kept):
+            if index % spacing == 0:
+                self._borders.append(state)
+            grad = self._gradient(state)
+            self._stack.push(grad)
+            state = adam_step(state, grad, self._adam)
         return state
 
     def walk_back(self) -> Iterator[InnerStep]:
-        while self._steps:
-            yield self._steps.pop()
+        end = self._end
+        while self._borders:
+            state = self._borders.pop()
+            grads = [self._stack.pop() for _ in range(state.step, end)]
+            end = state.step
+            states = [state]
+            for grad in reversed(grads):
+                states.append(adam_step(states[-1], grad, self._adam))
+            grads.reverse()
+            while grads:
+                after, grad, before = states.pop(), grads.pop(), states[-1]
+                graph = self._graphs.pop() if self._graphs else None
+                yield InnerStep(before.step, before.params, grad, after, graph)
+                del after, grad, before, graph
+
+    def _gradient(self, state: AdamState) -> Tensor:
+        if state.step < self._end - self._num_graphs:
+            return self._gradients.gradient(state.params, state.step)
+        graph = self._gradients.linearize(state.params, state.step)
+        self._graphs.append(graph)
+        return graph.grad
 
 
 class CheckpointedTrajectory:
-    """Keeps the state at the start of each of about sqrt(T) segments, and every step of the segment being walked back.
+    """Keeps the state at the start of each piece of the loop, and walks the pieces back one after the other.
 
-    Memory: 3 P per segment and 4 P per step of one segment. Time: one more gradient for each step outside the last segment,
-    whose steps are kept on the way forward.
+    Memory: 3 P a piece, and what walking one piece back takes. Time: each step outside the last piece is computed again.
+
+    Args:
+        gradients: what advances a state.
+        adam: constants of the optimiser.
+        num_pieces: how many pieces there are, at most.
+        make_piece: makes the trajectory of one piece; may be a checkpointed one again.
     """
 
-    def __init__(self, advance: Advance) -> None:
+    def __init__(self, gradients: Gradients, adam: AdamConfig, num_pieces: int, make_piece: Callable[[], Trajectory]) -> None:
         self.replay_error = 0.0
-        self._advance = advance
+        self._gradients = gradients
+        self._adam = adam
+        self._num_pieces = num_pieces
+        self._make_piece = make_piece
         self._borders: list[AdamState] = []
-        self._lengths: list[int] = []
-        self._last_segment = StoredTrajectory(advance)
+        self._last_piece = make_piece()
 
     def run(self, start: AdamState, num_steps: int) -> AdamState:
-        length = max(1, math.isqrt(num_steps))
-        self._lengths = [length] * (num_steps // length)
-        if num_steps % length:
-            self._lengths.insert(0, num_steps % length)
+        length = math.ceil(num_steps / self._num_pieces)
+        num_before = math.ceil(num_steps / length) - 1
         state = start
-        for segment_length in self._lengths[:-1]:
+        for _ in range(num_before):
             self._borders.append(state)
-            for _ in range(segment_length):
-                state = self._advance(state).after
+            for _ in range(length):
+                state = adam_step(state, self._gradients.gradient(state.params, state.step), self._adam)
         self._borders.append(state)
-        return self._last_segment.run(state, self._lengths[-1])
+        return self._last_piece.run(state, num_steps - num_before * length)
 
     def walk_back(self) -> Iterator[InnerStep]:
-        yield from self._last_segment.walk_back()
+        yield from self._last_piece.walk_back()
         expected = self._borders.pop()
         while self._borders:
             start = self._borders.pop()
-            segment = StoredTrajectory(self._advance)
-            end = segment.run(start, expected.step - start.step)
+            piece = self._make_piece()
+            end = piece.run(start, expected.step - start.step)
             self.replay_error = max(self.replay_error, relative_difference(end, expected))
-            yield from segment.walk_back()
+            yield from piece.walk_back()
+            self.replay_error = max(self.replay_error, piece.replay_error)
             expected = start
 
 

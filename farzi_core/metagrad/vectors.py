@@ -24,7 +24,7 @@ class ParamLayout:
         if len(kinds) > 1:
             found = ", ".join(sorted(f"{dtype} on {device}" for dtype, device in kinds))
             raise ConfigError(f"start_params mixes {found}; convert all parameters to one dtype on one device")
-        dtype, _ = next(iter(kinds))
+        dtype, self.device = next(iter(kinds))
         if not dtype.is_floating_point:
             raise ConfigError(f"start_params are {dtype}; gradients need floating point, for example torch.float32")
         self.names = list(params)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import weakref
 from dataclasses import replace
 
@@ -9,11 +10,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from farzi_core.metagrad.adam import AdamConfig, AdamState, adam_step, init_state
-from farzi_core.metagrad.states import CheckpointedTrajectory, InnerStep, StoredTrajectory, Trajectory
+from farzi_core.metagrad.adam import AdamConfig, adam_step, init_state
+from farzi_core.metagrad.hvp import Linearization
+from farzi_core.metagrad.states import CheckpointedTrajectory, StoredTrajectory, Trajectory, relative_difference
 from tests.farzi_core.metagrad.conftest import Problem, largest_error
 
-METHODS = ("stored", "checkpointed", "truncated", "published", "unrolled")
+METHODS = ("stored", "offloaded", "checkpointed", "reversed", "truncated", "published", "unrolled")
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -53,26 +55,34 @@ def test_mixed_synthetic_dtypes_keep_their_own(shapes: Problem) -> None:
     assert result.synthetic["rows"].dtype == torch.float64
 
 
-def test_steps_before_the_window_build_no_graph_to_the_synthetic_data(shapes: Problem) -> None:
+def record_steps(problem: Problem) -> tuple[Problem, list[tuple[int, bool]]]:
+    """Return the problem, and the list that its inner loss adds to: which step, and with a graph to the synthetic data?"""
     calls: list[tuple[int, bool]] = []
 
     def recording(params: dict[str, Tensor], synthetic: dict[str, Tensor], step: int) -> Tensor:
         calls.append((step, synthetic["rows"].requires_grad))
-        return shapes.inner_loss(params, synthetic, step)
+        return problem.inner_loss(params, synthetic, step)
 
-    replace(shapes, inner_loss=recording).solve(num_inner_steps=7, method="truncated", window=2)
-    assert calls == [(step, False) for step in range(7)] + [(6, True), (5, True)]
+    return replace(problem, inner_loss=recording), calls
 
 
-def test_checkpointing_costs_one_more_pass_at_most(shapes: Problem) -> None:
-    calls: list[int] = []
+def test_steps_before_the_window_build_no_graph_to_the_synthetic_data(shapes: Problem) -> None:
+    recorded, calls = record_steps(shapes)
+    recorded.solve(num_inner_steps=7, method="truncated", window=2)
+    assert calls == [(step, False) for step in range(6)] + [(6, True), (5, True)]
 
-    def recording(params: dict[str, Tensor], synthetic: dict[str, Tensor], step: int) -> Tensor:
-        calls.append(step)
-        return shapes.inner_loss(params, synthetic, step)
 
-    replace(shapes, inner_loss=recording).solve(num_inner_steps=16, method="checkpointed")
-    assert len(calls) == 16 + 12 + 16  # forward, three of four segments again, products
+def test_checkpointing_costs_one_more_pass_at_most_and_keeps_the_graph_it_uses_next(shapes: Problem) -> None:
+    recorded, calls = record_steps(shapes)
+    recorded.solve(num_inner_steps=16, method="checkpointed")
+    # Forward, three of four pieces again, and products of all but the last step of each piece.
+    assert len(calls) == 16 + 12 + 12
+
+
+def test_reversed_computes_every_step_twice(shapes: Problem) -> None:
+    recorded, calls = record_steps(shapes)
+    recorded.solve(num_inner_steps=9, method="reversed")
+    assert [step for step, _ in calls] == [*range(9), *reversed(range(8))]
 
 
 def test_replay_error_is_zero_only_if_steps_can_be_made_again(shapes: Problem) -> None:
@@ -87,17 +97,19 @@ def test_replay_error_is_zero_only_if_steps_can_be_made_again(shapes: Problem) -
     assert 1e-6 < replace(shapes, inner_loss=drifting).solve(num_inner_steps=12).replay_error < 1.0
 
 
-class Counting:
-    """Advances a toy loop, and counts the vectors it made that are still alive."""
+class Doubling:
+    """A toy inner gradient that counts the vectors it made and that are still alive, and those of states made from them."""
 
     def __init__(self) -> None:
         self._made: list[weakref.ref[Tensor]] = []
 
-    def advance(self, state: AdamState) -> InnerStep:
-        grad = state.params * 2
-        after = adam_step(state, grad, AdamConfig())
-        self._made += [weakref.ref(value) for value in (grad, after.params, after.exp_avg, after.exp_avg_sq)]
-        return InnerStep(state.step, state.params, grad, after)
+    def gradient(self, params: Tensor, step: int) -> Tensor:
+        grad = params * (2 + step % 3)
+        self._made += [weakref.ref(grad), weakref.ref(params)]
+        return grad
+
+    def linearize(self, params: Tensor, step: int) -> Linearization:
+        return Known(self.gradient(params, step))
 
     def count(self) -> int:
         return sum(1 for made in self._made if made() is not None)
@@ -112,17 +124,60 @@ class Counting:
         return steps, peak
 
 
+class Known:
+    """A linearization of which only the gradient is used."""
+
+    def __init__(self, grad: Tensor) -> None:
+        self.grad = grad
+
+    def multiply(self, direction: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        return direction, {}
+
+
+def stored(gradients: Doubling, window: int | None = None) -> StoredTrajectory:
+    return StoredTrajectory(gradients, AdamConfig(), window=window)
+
+
 @pytest.mark.parametrize("num_steps", [1, 2, 3, 10, 99, 100, 101])
 def test_checkpointed_steps_are_all_met_again_in_memory_of_the_root(num_steps: int) -> None:
-    counting = Counting()
-    steps, peak = counting.walk(CheckpointedTrajectory(counting.advance), num_steps)
+    gradients = Doubling()
+    pieces = max(1, math.isqrt(num_steps))
+    trajectory = CheckpointedTrajectory(gradients, AdamConfig(), pieces, lambda: stored(gradients))
+    steps, peak = gradients.walk(trajectory, num_steps)
     assert steps == list(reversed(range(num_steps)))
-    assert peak <= 7 * (num_steps**0.5 + 2)
+    assert peak <= 3 * num_steps**0.5 + 6
+    assert trajectory.replay_error == 0.0
 
 
-def test_stored_steps_are_all_kept_and_a_window_keeps_its_own() -> None:
-    everything, window = Counting(), Counting()
-    assert everything.walk(StoredTrajectory(everything.advance), 100) == (list(range(99, -1, -1)), 400)
-    steps, peak = window.walk(StoredTrajectory(window.advance, window=5), 100)
+def test_pieces_may_be_split_again() -> None:
+    gradients = Doubling()
+
+    def piece() -> CheckpointedTrajectory:
+        return CheckpointedTrajectory(gradients, AdamConfig(), 4, lambda: stored(gradients))
+
+    trajectory = CheckpointedTrajectory(gradients, AdamConfig(), 4, piece)
+    steps, peak = gradients.walk(trajectory, 61)
+    assert steps == list(reversed(range(61)))
+    assert peak <= 24
+    assert trajectory.replay_error == 0.0
+
+
+def test_stored_steps_are_all_met_again_and_a_window_keeps_its_own() -> None:
+    everything, window = Doubling(), Doubling()
+    steps, peak = everything.walk(stored(everything), 100)
+    assert steps == list(reversed(range(100)))
+    assert 100 <= peak <= 100 + 2 * 10 + 3
+    steps, peak = window.walk(stored(window, window=5), 100)
     assert steps == [99, 98, 97, 96, 95]
-    assert peak <= 4 * 5 + 3
+    assert peak <= 5 + 6
+
+
+def test_states_made_again_have_the_same_bits() -> None:
+    gradients, adam, states = Doubling(), AdamConfig(), [init_state(torch.rand(5))]
+    for step in range(13):
+        states.append(adam_step(states[-1], gradients.gradient(states[-1].params, step), adam))
+    trajectory = stored(gradients)
+    trajectory.run(states[0], 13)
+    for met in trajectory.walk_back():
+        assert torch.equal(met.params, states[met.step].params)
+        assert relative_difference(met.after, states[met.step + 1]) == 0.0

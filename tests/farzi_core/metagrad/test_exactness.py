@@ -9,7 +9,7 @@ from torch import Tensor
 from farzi_core.metagrad import AdamConfig, MetaGradient, unrolled_meta_gradient
 from tests.farzi_core.metagrad.conftest import GENTLE, PROBLEMS, SHARP, SMOOTH, Problem, largest_error, relative_error
 
-FULL_METHODS = ("stored", "checkpointed", "truncated")
+FULL_METHODS = ("stored", "offloaded", "checkpointed", "truncated")
 ORDERS = ("reverse_over_reverse", "forward_over_reverse")
 
 
@@ -58,7 +58,7 @@ def test_float32_stays_within_a_thousandth_of_float64_autograd(problem: Problem)
 def outer_loss_along(problem: Problem, direction: dict[str, Tensor], size: float, lr_change: float) -> float:
     shifted = {name: value + size * direction[name] for name, value in problem.synthetic.items()}
     moved = Problem(problem.inner_loss, problem.outer_loss, problem.start_params, shifted)
-    adam = AdamConfig(lr=SMOOTH.lr + size * lr_change, betas=SMOOTH.betas)
+    adam = AdamConfig(lr=SMOOTH.rate(0) + size * lr_change, betas=SMOOTH.betas)
     return float(moved.solve(adam, num_inner_steps=12, method="truncated", window=1).outer_loss)
 
 

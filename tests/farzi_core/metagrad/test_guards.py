@@ -21,7 +21,7 @@ InnerLoss = Callable[[Tensors, Tensors, int], Tensor]
 
 PARAMS = {"w": torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64)}
 SYNTHETIC = {"x": torch.tensor([0.5, -1.0, 2.0], dtype=torch.float64)}
-METHODS = ("stored", "checkpointed", "truncated", "published", "unrolled")
+METHODS = ("stored", "offloaded", "checkpointed", "reversed", "truncated", "published", "unrolled")
 
 
 def good_loss(params: Tensors, synthetic: Tensors, step: int) -> Tensor:
@@ -159,7 +159,7 @@ def test_finite_values_whose_sum_overflows_are_no_error() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"method": "magic"}, "method='magic' is not known; allowed: stored, checkpointed, truncated"),
+        ({"method": "magic"}, "method='magic' is not known; allowed: stored, offloaded, checkpointed, reversed, truncated"),
         ({"product": "sideways"}, "product='sideways' is not known; allowed: auto, forward_over_reverse"),
         ({"num_inner_steps": 0}, "num_inner_steps=0 trains nothing"),
         ({"method": "truncated"}, "window=None; give the number"),
