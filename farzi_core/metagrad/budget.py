@@ -40,7 +40,7 @@ def default_plan(num_steps: int) -> Plan:
 def stored_bytes(num_steps: int, params_bytes: int) -> int:
     """Return what keeping every step takes, without graphs: P T for gradients and about 6 P sqrt(T) for states."""
     spacing = max(1, math.isqrt(num_steps))
-    return params_bytes * (num_steps + 3 * math.ceil(num_steps / spacing) + 3 * (spacing + 1))
+    return params_bytes * (num_steps + 3 * math.ceil(num_steps / spacing) + 3 * spacing)
 
 
 def plan_stored(num_steps: int, params_bytes: int, graph_bytes: int, budget: int) -> Plan:
@@ -68,7 +68,7 @@ def plan_checkpointed(num_steps: int, params_bytes: int, graph_bytes: int, budge
         if used > budget:
             continue
         num_graphs = _num_graphs(length, graph_bytes, budget - used)
-        computed = levels * (num_steps - length) - num_graphs * math.ceil(num_steps / length)
+        computed = levels * (num_steps - length) - min(num_steps, num_graphs * math.ceil(num_steps / length))
         if computed < fewest:
             best, fewest = Plan(levels, pieces, num_graphs), computed
     if best is None:

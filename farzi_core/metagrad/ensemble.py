@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from farzi_core.errors import ConfigError
-from farzi_core.metagrad.guards import check_scalar
+from farzi_core.metagrad.guards import check_number
 from farzi_core.metagrad.hvp import InnerLoss
 from farzi_core.metagrad.reference import OuterLoss
 
@@ -38,7 +38,7 @@ def sum_of_members(inner_loss: InnerLoss) -> InnerLoss:
 
     def summed(params: dict[str, Tensor], synthetic: dict[str, Tensor], step: int) -> Tensor:
         def of_member(member: dict[str, Tensor]) -> Tensor:
-            return check_scalar(inner_loss(member, dict(synthetic), step), "inner_loss")
+            return check_number(inner_loss(member, dict(synthetic), step), "inner_loss")
 
         return torch.func.vmap(of_member, randomness="different")(params).sum()
 
@@ -50,7 +50,7 @@ def mean_of_members(outer_loss: OuterLoss) -> OuterLoss:
 
     def mean(params: dict[str, Tensor]) -> Tensor:
         def of_member(member: dict[str, Tensor]) -> Tensor:
-            return check_scalar(outer_loss(member), "outer_loss")
+            return check_number(outer_loss(member), "outer_loss")
 
         return torch.func.vmap(of_member, randomness="different")(params).mean()
 

@@ -24,14 +24,20 @@ class NotDifferentiableError(FarziError):
     code = "not_differentiable"
 
 
-def check_scalar(loss: object, name: str) -> Tensor:
-    """Return ``loss`` if it is a scalar tensor with a graph."""
+def check_number(loss: object, name: str) -> Tensor:
+    """Return ``loss`` as a scalar if it is a tensor of one entry."""
     if not isinstance(loss, Tensor) or loss.numel() != 1:
         given = f"a tensor of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else f"{type(loss).__name__}"
         raise ConfigError(f"{name} returned {given}; return one number as a tensor, for example the mean over the batch")
-    if not loss.requires_grad:
-        raise NotDifferentiableError(_lost_graph(name))
     return loss.reshape(())
+
+
+def check_scalar(loss: object, name: str) -> Tensor:
+    """Return ``loss`` as a scalar if it is a tensor of one entry with a graph."""
+    number = check_number(loss, name)
+    if not number.requires_grad:
+        raise NotDifferentiableError(_lost_graph(name))
+    return number
 
 
 def _lost_graph(name: str) -> str:
@@ -98,7 +104,7 @@ def _explain(message: str, name: str) -> str | None:
             f"{name} changes a tensor in place that the meta-gradient still needs (often one of params or synthetic); use the "
             "form that returns a new tensor, for example x * 2 instead of x.mul_(2)"
         )
-    if "forward AD" in message or "jvp" in message:
+    if any(word in message for word in ("forward AD", "forward grad", "jvp")):
         return f"{name} uses an operation without forward-mode derivatives ({reason}); choose product='reverse_over_reverse'"
     if "is not implemented" in message or "once_differentiable" in message:
         return (
