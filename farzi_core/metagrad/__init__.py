@@ -1,6 +1,6 @@
 """Exact meta-gradients through Adam, usable on their own with any twice differentiable losses.
 
-``compute_meta_gradient`` is the whole of it. Derivation: ``docs/design/reverse-adam.md``.
+``compute_meta_gradient`` is the heart of it. Derivation: ``docs/design/reverse-adam.md``.
 """
 
 from farzi_core.metagrad.adam import (
@@ -18,6 +18,7 @@ from farzi_core.metagrad.hvp import PRODUCTS, InnerLoss, Product
 from farzi_core.metagrad.methods import METHODS, Method, WindowPosition
 from farzi_core.metagrad.reference import OuterLoss, unrolled_meta_gradient
 from farzi_core.metagrad.result import MetaGradient
+from farzi_core.metagrad.smoothness import Metasmoothness, measure_metasmoothness
 
 __all__ = [
     "METHODS",
@@ -27,6 +28,7 @@ __all__ = [
     "AdamState",
     "InnerLoss",
     "MetaGradient",
+    "Metasmoothness",
     "Method",
     "NotDifferentiableError",
     "OuterLoss",
@@ -37,5 +39,6 @@ __all__ = [
     "compute_meta_gradient",
     "init_adjoint",
     "init_state",
+    "measure_metasmoothness",
     "unrolled_meta_gradient",
 ]

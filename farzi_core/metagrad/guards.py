@@ -15,7 +15,10 @@ from torch import Tensor
 from farzi_core.errors import ConfigError, FarziError, NumericalError
 from farzi_core.metagrad.vectors import ParamLayout
 
-_REMEDY = "lower the inner learning rate, use smoother betas such as (0.95, 0.975), or differentiate fewer steps"
+_REMEDY = (
+    "lower the inner learning rate, use smoother betas such as (0.95, 0.975), differentiate fewer steps, "
+    "or raise eps_root if it is 0"
+)
 
 
 class NotDifferentiableError(FarziError):

@@ -12,7 +12,7 @@ from torch.autograd import Function
 from torch.nn import functional as F  # noqa: N812
 
 from farzi_core.errors import ConfigError, NumericalError
-from farzi_core.metagrad import NotDifferentiableError
+from farzi_core.metagrad import AdamConfig, NotDifferentiableError
 from farzi_core.metagrad.guards import check_finite
 from tests.farzi_core.metagrad.conftest import Problem
 
@@ -43,6 +43,21 @@ def test_detached_synthetic_data_are_explained() -> None:
     detached = problem(lambda p, x, step: (p["w"] * x["x"].detach()).square().sum())
     with pytest.raises(NotDifferentiableError, match=r"depends on none of the synthetic tensors.*remove"):
         detached.solve(num_inner_steps=2)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_loss_that_uses_no_synthetic_data_is_explained(method: str) -> None:
+    unused = problem(lambda p, x, step: p["w"].square().sum())
+    with pytest.raises(NotDifferentiableError, match=r"depends on none of the synthetic tensors.*use the synthetic data"):
+        unused.solve(num_inner_steps=3, method=method, window=1)
+
+
+def test_no_synthetic_data_at_all_are_allowed() -> None:
+    nothing = replace(problem(lambda p, x, step: p["w"].square().sum()), synthetic={})
+    for method in METHODS:
+        result = nothing.solve(num_inner_steps=3, method=method, window=3)
+        assert result.meta_gradient_norm == 0.0
+        assert bool(result.start_params["w"].any())
 
 
 def test_detached_outer_loss_is_explained() -> None:
@@ -116,18 +131,30 @@ def test_a_loss_that_is_no_scalar_is_refused() -> None:
         problem(outer_loss=lambda p: 1.0).solve(num_inner_steps=2)  # type: ignore[arg-type,return-value]
 
 
-def test_a_loss_that_becomes_infinite_names_its_step() -> None:
+@pytest.mark.parametrize("method", METHODS)
+def test_a_loss_that_becomes_infinite_names_its_step(method: str) -> None:
     with pytest.raises(NumericalError, match="inner_loss is NaN or infinite at inner step 3; lower") as caught:
-        problem(lambda p, x, step: good_loss(p, x, step) / (3.0 - step)).solve(num_inner_steps=9)
+        problem(lambda p, x, step: good_loss(p, x, step) / (3.0 - step)).solve(num_inner_steps=9, method=method, window=4)
     assert (caught.value.step, caught.value.tensor) == (3, "inner_loss")
 
 
-def test_a_gradient_that_is_nan_names_its_parameter() -> None:
+@pytest.mark.parametrize("method", METHODS)
+def test_a_gradient_that_is_nan_names_its_parameter(method: str) -> None:
     given = problem(lambda p, x, step: good_loss(p, x, step) + (p["w"] * 0).sum() + p["b"].sqrt().sum())
     given.start_params["b"] = torch.zeros(2, dtype=torch.float64)
     with pytest.raises(NumericalError, match="the inner gradient of 'b'") as caught:
-        given.solve(num_inner_steps=2)
+        given.solve(num_inner_steps=2, method=method, window=1)
     assert caught.value.step == 0
+
+
+def test_autograd_through_a_root_of_zero_is_explained_and_the_engine_does_without() -> None:
+    given = problem(lambda p, x, step: good_loss(p, x, step) + p["b"].square().sum(), lambda p: p["w"].sum() + p["b"].sum())
+    given.start_params["b"] = torch.zeros(2, dtype=torch.float64)
+    adam = AdamConfig(eps_root=0.0)
+    with pytest.raises(NumericalError, match=r"the adjoint of 'b' .* raise eps_root if it is 0"):
+        given.solve(adam, num_inner_steps=2, method="unrolled")
+    result = given.solve(adam, num_inner_steps=2, method="stored")
+    assert all(bool(value.isfinite().all()) for value in (*result.synthetic.values(), *result.start_params.values()))
 
 
 def test_an_adjoint_that_is_infinite_names_its_parameter_and_step() -> None:
