@@ -106,9 +106,10 @@ class OuterConfig(SpecModel):
 class MetaGradientConfig(SpecModel):
     """How the meta-gradient is computed; see ``farzi_core.metagrad``."""
 
-    method: Literal["stored", "checkpointed", "truncated"] = Field(
+    method: Literal["stored", "offloaded", "checkpointed", "reversed", "truncated", "published"] = Field(
         "truncated",
-        description="'truncated' differentiates only the last `window` steps; the others differentiate all of them.",
+        description="'truncated' differentiates only the last `window` steps, the others all of them; 'published' is the "
+        "paper's recursion, which is not the gradient, and is kept for comparisons.",
     )
     window: int | None = Field(12, ge=1, description="Inner steps differentiated by 'truncated'; 30 is already chaotic.")
 
