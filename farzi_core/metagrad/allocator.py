@@ -1,8 +1,8 @@
 """Keeps memory that one inner step frees for the next one, instead of giving it back to the system in between.
 
 glibc returns the top of its heap whenever enough of it is free. A step frees its whole graph, so the next step would fault
-every page in again: 8 to 15 % of the CPU time of a meta-gradient. The settings are the process's; they are put to the upper
-end of glibc's own range afterwards, and what is free then goes back to the system. Other C libraries are left alone.
+every page in again: 8 to 15 % of the CPU time of a meta-gradient. The settings are the process's; afterwards they are put to
+the upper end of the range that glibc itself moves them in, and memory goes back as usual. Other C libraries are left alone.
 """
 
 from __future__ import annotations
@@ -19,10 +19,9 @@ _NEVER = (1 << 31) - 1
 
 @contextmanager
 def freed_memory_kept() -> Iterator[None]:
-    """Run what is inside with a heap that only grows; its free part is returned at the end."""
+    """Run what is inside with a heap that only grows."""
     try:
-        library = ctypes.CDLL(None)
-        mallopt, malloc_trim = library.mallopt, library.malloc_trim
+        mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):
         yield
         return
@@ -32,4 +31,3 @@ def freed_memory_kept() -> Iterator[None]:
         yield
     finally:
         mallopt(_M_TRIM_THRESHOLD, 2 * _LARGEST_MMAP_THRESHOLD)
-        malloc_trim(0)
