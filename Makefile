@@ -4,6 +4,7 @@ BIN := .venv/bin
 LOCK := requirements.lock
 DEMO := .venv/.installed-demo
 DEV := .venv/.installed-dev
+BENCH := .venv/.installed-bench
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -32,14 +33,14 @@ lint: $(DEV) ## Check style, format and the layers
 types: $(DEV) ## Check types
 	@$(BIN)/mypy
 
-bench: $(DEV) ## Run every benchmark and write its figures to bench/results
-	@set -e; for file in bench/[a-z]*.py; do $(BIN)/python "$$file"; done
+bench: $(BENCH) ## Race the meta-gradient against other libraries, which are installed for it; about 25 minutes
+	@$(BIN)/python -m bench.metagrad
 
 lock: ## Resolve all dependencies anew and write them to requirements.lock
 	@$(CHECK_PYTHON)
 	@rm -rf .make/lock
 	$(PYTHON) -m venv .make/lock
-	.make/lock/bin/python -m pip install --editable '.[dev]'
+	.make/lock/bin/python -m pip install --editable '.[dev,bench]'
 	.make/lock/bin/python -m pip freeze --exclude-editable | sed 's/+[^ ]*$$//' > $(LOCK)
 
 $(BIN)/python:
@@ -55,3 +56,8 @@ $(DEV): pyproject.toml $(LOCK) | $(BIN)/python
 	@echo "Installing into .venv; the first time takes some minutes."
 	@$(BIN)/python -m pip install --constraint $(LOCK) --editable '.[dev]'
 	@touch $@ $(DEMO)
+
+$(BENCH): pyproject.toml $(LOCK) | $(BIN)/python
+	@echo "Installing into .venv; the first time takes some minutes."
+	@$(BIN)/python -m pip install --constraint $(LOCK) --editable '.[bench]'
+	@touch $@
