@@ -1,1 +1,1 @@
-"""Benchmarks against peers: each module runs by itself, writes its figures to ``bench/results`` and shows them as a table."""
+"""Benchmarks: each runs by itself and writes its figures to ``bench/results``."""

@@ -6,9 +6,10 @@ import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from bench.metagrad.problem import Array, Problem
+if TYPE_CHECKING:
+    from bench.metagrad.problem import Array, Problem
 
 BASELINE = "torchopt"
 LIBRARIES = ("torchopt", "higher", "jax", "optax")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -109,13 +109,13 @@ def _race(race: Race, setting: dict[str, Any]) -> dict[str, Any]:
     return {"setting": setting} | tables
 
 
-def _by_length(race: Race, setting: str, show: Any) -> Iterator[Row]:
+def _by_length(race: Race, setting: str, show: Callable[[Figures], str]) -> Iterator[Row]:
     lengths = race.lengths(setting)
     yield ("contestant", *(f"T = {length}" for length in lengths))
     for contestant in race.contestants(setting):
         cells = []
         for length in lengths:
-            figures: Figures | None = race.figures(setting, contestant, length)
+            figures = race.figures(setting, contestant, length)
             missing = "out of memory" if race.rounds(setting, contestant, length) else NOT_MEASURED
             cells.append(missing if figures is None else show(figures))
         yield (contestant, *cells)

@@ -29,7 +29,6 @@ def make(*, checkpointed: bool) -> Callable[[Problem], Run]:
             value, gradient = jax.block_until_ready(compiled(*arguments))
             return Gradient(float(value), np.asarray(gradient))
 
-        run()  # the first call of what was compiled is slower than later ones
         return run
 
     return prepare
