@@ -6,6 +6,7 @@ Rounds follow each other and contestants take turns within a round, so that what
 from __future__ import annotations
 
 import json
+import os
 import platform
 import subprocess
 import sys
@@ -80,7 +81,7 @@ def run_race(plan: Iterable[Entry]) -> Results:
     return {
         "command": COMMAND,
         "measured_on": datetime.now(UTC).date().isoformat(),
-        "machine": {"processor": _processor(), "system": platform.system(), "threads": 1},
+        "machine": {"processor": _processor(), "cores": os.cpu_count(), "load_average_15_min": round(os.getloadavg()[2], 1)},
         "versions": {"python": platform.python_version()} | {name: version(name) for name in ("torch", *LIBRARIES)},
         "adam": {"lr": LEARNING_RATE, "betas": BETAS, "eps": EPS, "eps_root": EPS_ROOT},
         "memory_limit_bytes": MEMORY_LIMIT_BYTES,
