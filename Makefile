@@ -4,7 +4,6 @@ BIN := .venv/bin
 LOCK := requirements.lock
 DEMO := .venv/.installed-demo
 DEV := .venv/.installed-dev
-BENCH := .venv/.installed-bench
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -33,7 +32,7 @@ lint: $(DEV) ## Check style, format and the layers
 types: $(DEV) ## Check types
 	@$(BIN)/mypy
 
-bench: $(BENCH) ## Race the meta-gradient against other libraries, which are installed for it; about 25 minutes
+bench: $(DEV) ## Race the meta-gradient against other libraries; about 25 minutes
 	@$(BIN)/python -m bench.metagrad
 
 lock: ## Resolve all dependencies anew and write them to requirements.lock
@@ -54,10 +53,5 @@ $(DEMO): pyproject.toml $(LOCK) | $(BIN)/python
 
 $(DEV): pyproject.toml $(LOCK) | $(BIN)/python
 	@echo "Installing into .venv; the first time takes some minutes."
-	@$(BIN)/python -m pip install --constraint $(LOCK) --editable '.[dev]'
+	@$(BIN)/python -m pip install --constraint $(LOCK) --editable '.[dev,bench]'
 	@touch $@ $(DEMO)
-
-$(BENCH): pyproject.toml $(LOCK) | $(BIN)/python
-	@echo "Installing into .venv; the first time takes some minutes."
-	@$(BIN)/python -m pip install --constraint $(LOCK) --editable '.[bench]'
-	@touch $@
