@@ -32,7 +32,7 @@ lint: $(DEV) ## Check style, format and the layers
 types: $(DEV) ## Check types
 	@$(BIN)/mypy
 
-bench: $(DEV) ## Race the meta-gradient against other libraries; about 25 minutes
+bench: $(DEV) ## Race the meta-gradient against other libraries
 	@$(BIN)/python -m bench.metagrad
 
 lock: ## Resolve all dependencies anew and write them to requirements.lock

@@ -1,6 +1,6 @@
 """Presets: complete specs per task and name, and the merge of a user's overrides into one.
 
-``quick`` takes minutes on two cores, ``standard`` under an hour on ML-100K, ``thorough`` wants a GPU or a night.
+``quick`` of recommendation is the one that was searched and measured (``docs/log.md``); the others are starting points.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from bench.metagrad.problem import TINY, TINY_TRANSFORMER, Precision, Problem, S
 from bench.metagrad.race import AGREEMENT, AGREEMENT_LENGTH, full_plan
 from tests.project.repository import ROOT, project, read
 
-needs_peers = pytest.mark.skipif(bool(missing_libraries()), reason="needs the extra bench: make bench installs it")
+needs_peers = pytest.mark.skipif(bool(missing_libraries()), reason="needs the extra bench")
 # TorchOpt makes its bias corrections in float32, whatever the precision of the rest.
 TOLERANCE = {"float32": AGREEMENT, "float64": 1e-5}
 
