@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -19,20 +19,16 @@ from farzi_core.progress import ArtifactFile
 MANIFEST_VERSION = 1
 MANIFEST_NAME = "manifest.json"
 LIBRARIES = ("numpy", "polars", "pyarrow", "safetensors", "torch")
-_HASH_BLOCK_BYTES = 2**20
 
 
 def hash_file(path: Path) -> str:
-    """Return the SHA-256 of a file in hex. Cost: one read of the file, 1 MiB of memory."""
-    digest = hashlib.sha256()
+    """Return the SHA-256 of a file in hex. Cost: one read of the file, in constant memory."""
     with path.open("rb") as file:
-        while block := file.read(_HASH_BLOCK_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def build_manifest(*, spec: Mapping[str, Any], data_sha256: str, seeds: Mapping[str, int]) -> dict[str, Any]:
-    """Return a manifest that lists no file yet; see :func:`complete_manifest`.
+    """Return a manifest without files: whoever publishes adds size, SHA-256 and media type of each to ``files``, by name.
 
     Args:
         spec: the distillation spec with every default resolved, as JSON values.
@@ -46,27 +42,15 @@ def build_manifest(*, spec: Mapping[str, Any], data_sha256: str, seeds: Mapping[
         "seeds": dict(seeds),
         "code": {"farzi": _version_of("farzi")},
         "libraries": {"python": platform.python_version(), **{name: _version_of(name) for name in LIBRARIES}},
-        "files": [],
+        "files": {},
     }
-
-
-def complete_manifest(manifest: Mapping[str, Any], files: Iterable[ArtifactFile]) -> dict[str, Any]:
-    """Return ``manifest`` with name, media type, size in bytes and SHA-256 of every file. Cost: one read of each."""
-    entries = [
-        {
-            "name": file.name,
-            "media_type": file.media_type,
-            "size_bytes": file.path.stat().st_size,
-            "sha256": hash_file(file.path),
-        }
-        for file in files
-    ]
-    return {**manifest, "files": entries}
 
 
 def write_manifest(manifest: Mapping[str, Any], path: Path) -> ArtifactFile:
     """Write a manifest as indented JSON."""
-    path.write_text(json.dumps(manifest, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
+    path.write_text(
+        json.dumps(manifest, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
+    )
     return ArtifactFile(path.name, path, "application/json")
 
 
@@ -87,12 +71,12 @@ def verify_files(directory: Path, manifest: Mapping[str, Any]) -> None:
     Raises:
         ArtifactError: a file is missing, or its size or SHA-256 differs.
     """
-    for entry in manifest["files"]:
-        path = directory / entry["name"]
+    for name, entry in manifest["files"].items():
+        path = directory / name
         if not path.is_file():
-            raise ArtifactError(f"{entry['name']} is listed in the manifest and missing here; download it again")
+            raise ArtifactError(f"{name} is listed in the manifest and missing here; download it again")
         if path.stat().st_size != entry["size_bytes"] or hash_file(path) != entry["sha256"]:
-            raise ArtifactError(f"{entry['name']} does not have the SHA-256 of the manifest; download it again")
+            raise ArtifactError(f"{name} does not have the SHA-256 of the manifest; download it again")
 
 
 def read_json_object(path: Path) -> dict[str, Any]:

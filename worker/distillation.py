@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import torch
 
 from app.jobs.events import EventType
 from app.jobs.publishing import StoredArtifact, publish, store_artifact
 from farzi_core.config import DistillationSpec
 from farzi_core.data.sequences import SequenceDataset
+from farzi_core.manifest import MANIFEST_NAME, write_manifest
 from farzi_core.pipeline import DistillationPipeline
-from farzi_core.progress import PhaseStarted, Progress, ResultReady, StepFinished, ValidationMeasured
+from farzi_core.progress import ArtifactFile, PhaseStarted, Progress, ResultReady, StepFinished, ValidationMeasured
 from worker.checkpoints import CheckpointKeeper, load_newest
 from worker.context import RunContext, RunStoppedError
-
-MANIFEST_NAME = "manifest.json"
 
 
 def run_distillation(context: RunContext) -> None:
@@ -80,7 +76,7 @@ def _tell(context: RunContext, progress: Progress) -> None:
 
 
 def _publish(context: RunContext, result: ResultReady) -> None:
-    artifacts = [store_artifact(context.store, context.lease, file.name, file.path, file.media_type) for file in result.files]
+    artifacts = [_store(context, file) for file in result.files]
     manifest = {
         **result.manifest,
         "job_id": context.job.id,
@@ -88,7 +84,7 @@ def _publish(context: RunContext, result: ResultReady) -> None:
         "summary": result.summary,
         "files": {artifact.name: artifact.entry for artifact in artifacts},
     }
-    artifacts.append(_store_manifest(context, manifest))
+    artifacts.append(_store(context, write_manifest(manifest, context.directory / MANIFEST_NAME)))
     context.writer.flush()
     with context.session_factory.begin() as session:
         checkpoints = publish(session, context.lease, manifest, artifacts)
@@ -96,7 +92,5 @@ def _publish(context: RunContext, result: ResultReady) -> None:
         context.store.delete(key)
 
 
-def _store_manifest(context: RunContext, manifest: dict[str, object]) -> StoredArtifact:
-    path: Path = context.directory / MANIFEST_NAME
-    path.write_text(json.dumps(manifest, indent=2, sort_keys=True, allow_nan=False) + "\n")
-    return store_artifact(context.store, context.lease, MANIFEST_NAME, path, "application/json")
+def _store(context: RunContext, file: ArtifactFile) -> StoredArtifact:
+    return store_artifact(context.store, context.lease, file.name, file.path, file.media_type)

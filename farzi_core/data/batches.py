@@ -5,7 +5,7 @@ A batch is int64 (B, L), padded **on the left** with ``PADDING_ID``, so that the
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,13 +43,6 @@ def pad_sequences(
     padded: Batch = dataset.events[np.maximum(positions, 0)].astype(np.int64)
     padded[positions < starts[:, None]] = PADDING_ID
     return padded
-
-
-def shuffled_batches(num_sequences: int, batch_size: int, rng: np.random.Generator) -> Iterator[NDArray[np.int64]]:
-    """Yield one epoch of index batches, int64 (at most ``batch_size``,), in random order; the last may be smaller."""
-    order = rng.permutation(num_sequences)
-    for start in range(0, num_sequences, batch_size):
-        yield order[start : start + batch_size]
 
 
 def cut_windows(stream: EventIds, length: int) -> Batch:

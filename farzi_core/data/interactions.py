@@ -24,8 +24,6 @@ from farzi_core.data.quoting import find_bad_quote, parse_record
 from farzi_core.data_options import ColumnMapping, DatasetOptions
 from farzi_core.errors import DataError
 
-TABLE_FORMATS: tuple[DataFormat, ...] = ("csv", "tsv", "jsonl", "parquet", "inter")
-
 _DELIMITERS = {"csv": ",", "tsv": "\t", "inter": "\t"}
 _OTHER_DELIMITERS = (",", "\t", ";", "|", " ")
 _INTER_ID_TYPES = frozenset({"token"})

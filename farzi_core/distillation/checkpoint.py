@@ -23,6 +23,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from farzi_core.errors import ArtifactError
+from farzi_core.manifest import hash_file
 
 TENSORS_NAME = "checkpoint.safetensors"
 VALUES_NAME = "checkpoint.json"
@@ -73,7 +74,7 @@ class Checkpoint:
         body = {
             "format": FORMAT,
             "version": VERSION,
-            "tensors_sha256": _sha256_of_file(tensors_path),
+            "tensors_sha256": hash_file(tensors_path),
             "values_sha256": _sha256_of_values(self.values),
             "values": self.values,
         }
@@ -93,7 +94,7 @@ class Checkpoint:
         if _sha256_of_values(body["values"]) != body["values_sha256"]:
             raise ArtifactError(f"{VALUES_NAME} was altered after it was written; use an older checkpoint")
         try:
-            if _sha256_of_file(tensors_path) != body["tensors_sha256"]:
+            if hash_file(tensors_path) != body["tensors_sha256"]:
                 raise ArtifactError(f"{TENSORS_NAME} does not have the bytes it was written with; use an older checkpoint")
             tensors = load_file(tensors_path)
         except (OSError, SafetensorError) as error:
@@ -119,8 +120,3 @@ def _read_body(path: Path) -> dict[str, Any]:
 
 def _sha256_of_values(values: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True, allow_nan=False).encode()).hexdigest()
-
-
-def _sha256_of_file(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -127,11 +127,6 @@ class Comparison:
     def finished(self) -> bool:
         return len(self._outcomes) == len(self._keys)
 
-    @property
-    def num_finished(self) -> int:
-        """Trainings finished so far."""
-        return len(self._outcomes)
-
     def advance(self) -> ComparisonStep:
         """Take one step of the training whose turn it is; a finished one is measured on the test cases."""
         key = self._keys[len(self._outcomes)]

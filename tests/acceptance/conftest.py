@@ -12,7 +12,8 @@ import httpx
 import pytest
 
 from tests.acceptance.interactions import InteractionFile, provide_interactions
-from tests.acceptance.processes import farzi_process, free_port, run_farzi, wait_until_ready
+from tests.acceptance.processes import farzi_process, run_farzi, wait_until_ready
+from tests.services.processes import free_ports
 
 REQUEST_TIMEOUT_S = 30.0
 
@@ -38,7 +39,7 @@ class ServiceSettings:
 
 
 def choose_settings(directory: Path, **variables: str) -> ServiceSettings:
-    port, api_key = free_port(), f"fz_{secrets.token_hex(20)}"
+    (port,), api_key = free_ports(1), f"fz_{secrets.token_hex(20)}"
     settings = {
         "FARZI_PORT": str(port),
         "FARZI_BOOTSTRAP_API_KEY": api_key,

@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import pyarrow.parquet as pq
 
+from farzi_core.manifest import read_manifest, verify_files
 from tests.acceptance.interactions import InteractionFile
 
 TERMINAL = {"succeeded", "failed", "cancelled"}
@@ -132,9 +133,9 @@ def check_artifacts(http: httpx.Client, job_id: str, data: InteractionFile, dire
         assert len(content[name]) == entry["size_bytes"], name
         assert hashlib.sha256(content[name]).hexdigest() == entry["sha256"], name
         (directory / name).write_bytes(content[name])
-    manifest = json.loads(content["manifest.json"])
-    for name in ARTIFACTS - {"manifest.json"}:
-        assert manifest["files"][name]["sha256"] == listed[name]["sha256"], name
+    manifest = read_manifest(directory / "manifest.json")
+    assert manifest["files"].keys() == ARTIFACTS - {"manifest.json"}
+    verify_files(directory, manifest)
     check_hard_sequences(content, data)
     check_report(json.loads(content["report.json"]))
 

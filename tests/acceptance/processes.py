@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,13 +17,6 @@ FARZI = str(Path(sys.executable).with_name("farzi"))
 READY_WITHIN_S = 30.0
 STOP_WITHIN_S = 45.0
 SILENCED = {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "default"}
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def farzi_environment(settings: Mapping[str, str]) -> dict[str, str]:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farzi_core.data.batches import PADDING_ID, cut_windows, pad_sequences, shuffled_batches
+from farzi_core.data.batches import PADDING_ID, cut_windows, pad_sequences
 from farzi_core.errors import DataError
 from tests.farzi_core.data.test_splits import make_dataset
 
@@ -22,14 +22,6 @@ def test_padding_is_left_and_keeps_the_most_recent(sequences: list[list[int]], m
 def test_indices_choose_and_order_the_rows() -> None:
     batch = pad_sequences(make_dataset([[1, 2], [3], [4, 5, 6]]), [2, 0], max_length=2)
     assert batch.tolist() == [[5, 6], [1, 2]]
-
-
-def test_an_epoch_visits_every_sequence_once_and_is_seeded() -> None:
-    batches = list(shuffled_batches(10, 4, np.random.default_rng(1)))
-    again = list(shuffled_batches(10, 4, np.random.default_rng(1)))
-    assert [len(batch) for batch in batches] == [4, 4, 2]
-    assert sorted(np.concatenate(batches)) == list(range(10))
-    assert np.concatenate(batches).tolist() == np.concatenate(again).tolist()
 
 
 @given(st.integers(2, 60), st.integers(2, 12))
