@@ -11,15 +11,15 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812  torch's own idiom
 
 from farzi_core.config import StudentConfig
 from farzi_core.errors import ConfigError
-from farzi_core.students.layers import BlockStack, dropout, embed_events, normal_table
+from farzi_core.students.layers import BlockStack, dropout, normal_table
 from farzi_core.students.protocol import Params
+from farzi_core.students.tied import EVENT_EMBEDDING, TiedEmbedding
 
 
-class SASRec:
+class SASRec(TiedEmbedding):
     """Student ``sasrec``; see :class:`farzi_core.students.Student` for what its methods promise."""
 
     def __init__(self, config: StudentConfig, vocab_size: int) -> None:
@@ -38,16 +38,10 @@ class SASRec:
     def init_params(self, generator: torch.Generator, dtype: torch.dtype = torch.float32) -> Params:
         width = self.config.hidden_size
         return {
-            "event_embedding": normal_table(self.vocab_size, width, generator, dtype),
+            EVENT_EMBEDDING: normal_table(self.vocab_size, width, generator, dtype),
             "position_embedding": normal_table(self.config.max_length, width, generator, dtype),
             **self._blocks.init_params(generator, dtype),
         }
-
-    def embed_events(self, params: Params, events: Tensor) -> Tensor:
-        return embed_events(params["event_embedding"], events)
-
-    def embed_probabilities(self, params: Params, probabilities: Tensor) -> Tensor:
-        return probabilities @ params["event_embedding"]
 
     def encode(
         self,
@@ -67,9 +61,3 @@ class SASRec:
         inputs = embedded + params["position_embedding"][longest - length :]
         inputs = dropout(inputs, self.config.dropout, dropout_generator)
         return self._blocks.apply(params, inputs, mask, dropout_generator)
-
-    def event_table(self, params: Params) -> Tensor:
-        return params["event_embedding"]
-
-    def event_logits(self, params: Params, hidden: Tensor) -> Tensor:
-        return F.linear(hidden, params["event_embedding"])

@@ -14,11 +14,12 @@ from torch.nn import functional as F  # noqa: N812  torch's own idiom
 
 from farzi_core.config import StudentConfig
 from farzi_core.errors import ConfigError
-from farzi_core.students.layers import BlockStack, dropout, embed_events, normal_table
+from farzi_core.students.layers import BlockStack, dropout, normal_table
 from farzi_core.students.protocol import Params
+from farzi_core.students.tied import EVENT_EMBEDDING, TiedEmbedding
 
 
-class TransformerLM:
+class TransformerLM(TiedEmbedding):
     """Student ``transformer_lm``; see :class:`farzi_core.students.Student` for what its methods promise."""
 
     def __init__(self, config: StudentConfig, vocab_size: int) -> None:
@@ -43,15 +44,9 @@ class TransformerLM:
 
     def init_params(self, generator: torch.Generator, dtype: torch.dtype = torch.float32) -> Params:
         return {
-            "event_embedding": normal_table(self.vocab_size, self.config.hidden_size, generator, dtype),
+            EVENT_EMBEDDING: normal_table(self.vocab_size, self.config.hidden_size, generator, dtype),
             **self._blocks.init_params(generator, dtype),
         }
-
-    def embed_events(self, params: Params, events: Tensor) -> Tensor:
-        return embed_events(params["event_embedding"], events)
-
-    def embed_probabilities(self, params: Params, probabilities: Tensor) -> Tensor:
-        return probabilities @ params["event_embedding"]
 
     def encode(
         self,
@@ -63,9 +58,3 @@ class TransformerLM:
     ) -> Tensor:
         inputs = dropout(embedded, self.config.dropout, dropout_generator)
         return self._blocks.apply(params, inputs, mask, dropout_generator)
-
-    def event_table(self, params: Params) -> Tensor:
-        return params["event_embedding"]
-
-    def event_logits(self, params: Params, hidden: Tensor) -> Tensor:
-        return F.linear(hidden, params["event_embedding"])

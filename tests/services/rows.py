@@ -9,10 +9,9 @@ from sqlalchemy.orm import Session
 from app.clock import database_now
 from app.datasets.models import Dataset, DatasetStatus
 from app.db import new_id
-from app.jobs.events import EventType, append_event
+from app.jobs import creation
 from app.jobs.models import Job
-from app.jobs.outbox import enqueue
-from app.jobs.states import QUEUE_OF_KIND, JobKind, JobStatus
+from app.jobs.states import JobKind
 from app.tenants.models import Tenant
 
 
@@ -45,22 +44,8 @@ def add_dataset(session: Session, *, status: DatasetStatus = DatasetStatus.READY
 def add_job(session: Session, dataset: Dataset | None = None, *, kind: JobKind = JobKind.DISTILLATION, **fields: Any) -> Job:
     """Add a queued job with its first event and its outbox message."""
     dataset = dataset or add_dataset(session)
-    now = database_now(session)
-    job = Job(
-        id=new_id("job"),
-        tenant_id=dataset.tenant_id,
-        kind=kind,
-        queue=QUEUE_OF_KIND[kind],
-        dataset_id=dataset.id,
-        status=JobStatus.QUEUED,
-        user_metadata={},
-        created_at=now,
-        updated_at=now,
-        **{"spec": {}} | fields,
-    )
-    session.add(job)
-    session.flush()
-    append_event(session, job.id, EventType.JOB_QUEUED, {}, at=now)
-    enqueue(session, job, at=now)
+    job = creation.add_job(session, dataset.tenant_id, kind, dataset.id)
+    for name, value in fields.items():
+        setattr(job, name, value)
     session.flush()
     return job
