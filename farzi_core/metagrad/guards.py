@@ -99,7 +99,7 @@ def explain_autograd_errors(name: str) -> Iterator[None]:
 
 
 def _explain(message: str, name: str) -> str | None:
-    reason = message.splitlines()[0]
+    reason = message.partition("\n")[0]
     if "does not require grad" in message:
         return _lost_graph(name)
     if "inplace" in message or "in-place" in message:

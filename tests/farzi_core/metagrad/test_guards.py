@@ -208,3 +208,14 @@ def test_tensors_without_gradients_are_refused() -> None:
         replace(given, start_params={}).solve()
     with pytest.raises(ConfigError, match=r"mixes torch.float32 on cpu, torch.float64 on cpu"):
         replace(given, start_params={**PARAMS, "b": torch.zeros(1)}).solve()
+
+
+@pytest.mark.parametrize("error", [RuntimeError, NotImplementedError, ValueError])
+@pytest.mark.parametrize("message", ["", "out of my range"])
+def test_an_error_of_the_loss_itself_passes_unchanged(error: type[Exception], message: str) -> None:
+    def broken(params: Tensors, synthetic: Tensors, step: int) -> Tensor:
+        raise error(message)
+
+    with pytest.raises(error, match=f"^{message}$") as caught:
+        problem(broken).solve(num_inner_steps=2)
+    assert type(caught.value) is error
