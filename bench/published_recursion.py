@@ -20,10 +20,8 @@ from typing import Any
 
 import torch
 
+from bench.data_sets import read_data_set
 from farzi_core.config import DistillationSpec
-from farzi_core.data.reading import read_dataset
-from farzi_core.data.sequences import SequenceDataset
-from farzi_core.data_options import ColumnMapping, DatasetOptions
 from farzi_core.distillation.outer_loop import OuterLoop
 from farzi_core.distillation.setting import Setting, prepare_setting
 from farzi_core.distillation.teachers import TeacherTraining, TeacherTrajectory
@@ -43,7 +41,7 @@ def main() -> None:
     parser.add_argument("--inner-steps", type=int, default=15)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    dataset = _read(arguments.data)
+    dataset = read_data_set("ml-100k", arguments.data)
     rows = []
     for seed in range(arguments.seeds):
         specs = {method: make_spec(method, seed, arguments.inner_steps, arguments.outer_steps) for method in METHODS}
@@ -100,18 +98,6 @@ def _write(rows: list[dict[str, Any]], spec: DistillationSpec) -> None:
     setting = spec.model_dump(mode="json", exclude={"meta_gradient", "seed", "evaluation"})
     result = {"python": platform.python_version(), "versions": versions, "setting": setting, "rows": rows}
     RESULTS.write_text(json.dumps(result, indent=1) + "\n")
-
-
-def _read(path: Path) -> SequenceDataset:
-    result = read_dataset(
-        path,
-        task="sequential_recommendation",
-        format="tsv",
-        columns=ColumnMapping(user=0, item=1, rating=2, timestamp=3),
-        options=DatasetOptions(header=False),
-    )
-    assert result.dataset is not None, result.report
-    return result.dataset
 
 
 if __name__ == "__main__":
