@@ -1,14 +1,13 @@
 """File formats, version 1, of what a distillation publishes; ``farzi_core.manifest`` binds the files together.
 
-``synthetic.safetensors``  latents and token decoder; the header's ``farzi`` entry is a JSON object with format version, task,
-                           parameterisation, temperature, advice for training, SHA-256 of the vocabulary and of all content.
+``synthetic.safetensors``  the tensors of the parameterisation; the header's ``farzi`` entry is a JSON object: format version,
+                           task, parameterisation, temperature, advice for training, SHA-256 of vocabulary and content.
 ``sequences.jsonl``        one hard sequence a line: ``sequence_id, draw, source, events`` and, for language, ``text``.
 ``sequences.parquet``      the same columns; the schema's ``farzi`` entry has the version and a SHA-256 of the records.
 ``vocabulary.json``        ``{"version", "sha256", "tokens"}``; event id i is ``tokens[i]``.
 
 A line of jsonl has no room for a checksum: damage that leaves valid records is found by ``manifest.verify_files`` only.
-Takes plain tensors, arrays and strings; knows nothing of how they were made. Shape letters: S synthetic sequences, L length,
-D latent width, V vocabulary.
+Knows nothing of how the data were made. Shape letters: S synthetic sequences, L length, V vocabulary.
 """
 
 from __future__ import annotations
@@ -34,6 +33,8 @@ from farzi_core.data_options import Tokenizer
 from farzi_core.errors import ArtifactError
 from farzi_core.manifest import read_json_object, require_version
 from farzi_core.progress import ArtifactFile
+from farzi_core.synthetic.base import Synthetic
+from farzi_core.synthetic.parameterizations import restore_synthetic
 
 FORMAT_VERSION = 1
 SYNTHETIC_NAME = "synthetic.safetensors"
@@ -49,40 +50,32 @@ Record = dict[str, Any]
 
 @dataclass(frozen=True)
 class SyntheticFile:
-    """Content of ``synthetic.safetensors``: soft tokens are ``softmax(latents @ token_decoder / temperature)``.
+    """Content of ``synthetic.safetensors``.
 
     Attributes:
-        latents: (S, L, D).
-        token_decoder: (D, V).
+        synthetic: the data, in any parameterisation.
         task: ``sequential_recommendation`` or ``language_modeling``.
         vocabulary_sha256: of the vocabulary that names the V events, see :func:`hash_vocabulary`.
-        temperature: of the softmax.
-        parameterization: how the probabilities are parameterised.
         training: advice for whoever trains on this, JSON values: optimiser, learning rate, steps.
     """
 
-    latents: Tensor
-    token_decoder: Tensor
+    synthetic: Synthetic
     task: str
     vocabulary_sha256: str
-    temperature: float = 1.0
-    parameterization: str = "factorized"
     training: Mapping[str, Any] = field(default_factory=dict)
 
 
-def write_synthetic(synthetic: SyntheticFile, path: Path) -> ArtifactFile:
-    """Write latents, decoder and header. Cost: one copy of the tensors."""
-    tensors = {
-        "latents": synthetic.latents.detach().cpu().contiguous(),
-        "token_decoder": synthetic.token_decoder.detach().cpu().contiguous(),
-    }
+def write_synthetic(content: SyntheticFile, path: Path) -> ArtifactFile:
+    """Write tensors and header. Cost: one copy of the tensors."""
+    synthetic = content.synthetic
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in synthetic.tensors().items()}
     header = {
         "version": FORMAT_VERSION,
-        "task": synthetic.task,
+        "task": content.task,
         "parameterization": synthetic.parameterization,
         "temperature": synthetic.temperature,
-        "training": dict(synthetic.training),
-        "vocabulary_sha256": synthetic.vocabulary_sha256,
+        "training": dict(content.training),
+        "vocabulary_sha256": content.vocabulary_sha256,
     }
     header["sha256"] = _hash_tensors(header, tensors)
     save_file(tensors, path, metadata={_HEADER_KEY: json.dumps(header)})
@@ -99,16 +92,14 @@ def load_synthetic(path: Path) -> SyntheticFile:
         with safe_open(path, framework="pt", device="cpu") as file:
             header = json.loads((file.metadata() or {})[_HEADER_KEY])
             require_version(header["version"], FORMAT_VERSION, path)
-            tensors = {name: file.get_tensor(name) for name in ("latents", "token_decoder")}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a mapping
         expected = header.pop("sha256")
-        found = _hash_tensors(header, tensors)
-        del header["version"]
-        synthetic = SyntheticFile(**tensors, **header)
+        if _hash_tensors(header, tensors) != expected:
+            raise ArtifactError(f"the content of {path.name} does not match the SHA-256 in its header; download it again")
+        synthetic = restore_synthetic(header["parameterization"], tensors, header["temperature"])
+        return SyntheticFile(synthetic, header["task"], header["vocabulary_sha256"], header["training"])
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ArtifactError(f"{path.name} is not a readable result ({error}); download it again") from error
-    if found != expected:
-        raise ArtifactError(f"the content of {path.name} does not match the SHA-256 in its header; download it again")
-    return synthetic
 
 
 def hash_vocabulary(tokens: Sequence[str]) -> str:

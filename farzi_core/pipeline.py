@@ -242,12 +242,9 @@ class DistillationPipeline:
     def _write_data(self, distilled: Distilled, training: dict[str, Any]) -> list[ArtifactFile]:
         synthetic, vocabulary = distilled.synthetic, self._dataset.vocabulary
         content = SyntheticFile(
-            latents=synthetic.latents,
-            token_decoder=synthetic.token_decoder,
+            synthetic,
             task=self._dataset.task,
             vocabulary_sha256=hash_vocabulary(vocabulary.tokens),
-            temperature=synthetic.temperature,
-            parameterization=self._spec.synthetic.parameterization,
             training=training,
         )
         events = sample_hard_sequences(synthetic.probabilities(), DEFAULT_DRAWS, self._seeds()[_PUBLISHED_HARD_SEED])
@@ -366,6 +363,6 @@ def _advise(setting: Setting, comparison: Comparison, distilled: Distilled) -> d
         "betas": list(inner.betas),
         "eps": inner.eps,
         "eps_root": inner.eps_root,
-        "batch_size": inner.batch_size or distilled.synthetic.latents.shape[0],
+        "batch_size": inner.batch_size or distilled.synthetic.num_sequences,
         "num_steps": round(median(outcome.best_step for outcome in cell.outcomes)),
     }

@@ -25,14 +25,15 @@ from torch import Tensor
 from farzi_core.config import OuterConfig
 from farzi_core.distillation.checkpoint import Checkpoint
 from farzi_core.distillation.setting import Setting
+from farzi_core.distillation.start import make_start
 from farzi_core.distillation.teachers import TeacherTrajectory
-from farzi_core.errors import ConfigError, NumericalError
+from farzi_core.errors import NumericalError
 from farzi_core.evaluation.training import SoftData, StudentTraining, TrainingPlan, draw_rows, init_on
 from farzi_core.metagrad import AdamConfig, AdamState, MetaGradient, adam_step, compute_meta_gradient, init_state
 from farzi_core.metagrad.vectors import ParamLayout
 from farzi_core.seeding import derive_generator
 from farzi_core.students import Params, next_event_loss, soft_next_event_loss
-from farzi_core.synthetic.factorized import FactorizedSynthetic, start_from_noise, start_from_real
+from farzi_core.synthetic.base import Synthetic
 
 MEDIAN_STEPS = 50
 LOG_LR = "log_inner_lr"
@@ -69,7 +70,7 @@ class OuterStep:
 class Distilled:
     """Synthetic data together with the inner learning rate it was made for."""
 
-    synthetic: FactorizedSynthetic
+    synthetic: Synthetic
     inner_lr: float
 
 
@@ -92,34 +93,6 @@ def clip_factor(norms: Sequence[float], clip_norm: float | str | None) -> float:
     return min(1.0, bound / newest)
 
 
-def make_start(setting: Setting, teachers: Sequence[TeacherTrajectory]) -> FactorizedSynthetic:
-    """Return the synthetic data an outer loop starts from, as ``synthetic.init`` asks."""
-    spec = setting.spec
-    synthetic = spec.synthetic
-    generator = derive_generator(spec.seed, "start")
-    if synthetic.init == "random":
-        start = start_from_noise(
-            synthetic.num_sequences,
-            synthetic.sequence_length,
-            setting.vocab_size,
-            latent_dim=synthetic.latent_dim,
-            temperature=synthetic.temperature,
-            generator=generator,
-            dtype=setting.dtype,
-        )
-        return start.with_tensors({name: tensor.to(setting.device) for name, tensor in start.tensors().items()})
-    if not teachers:
-        raise ConfigError("synthetic.init 'real' needs a teacher, and none was given; train one", pointer="/synthetic/init")
-    sequences = setting.real.pick_whole(synthetic.num_sequences, synthetic.sequence_length, generator)
-    return start_from_real(
-        setting.student.event_table(teachers[0].best_params),
-        sequences.to(setting.device),
-        latent_dim=synthetic.latent_dim,
-        temperature=synthetic.temperature,
-        generator=generator,
-    )
-
-
 class OuterLoop:
     """The outer loop, advanced step by step.
 
@@ -133,7 +106,7 @@ class OuterLoop:
         self._start = make_start(setting, teachers)
         tensors = self._start.tensors()
         if setting.spec.inner.learn_lr:
-            tensors[LOG_LR] = tensors["latents"].new_tensor(math.log(setting.spec.inner.lr))
+            tensors[LOG_LR] = torch.tensor(math.log(setting.spec.inner.lr), dtype=setting.dtype, device=setting.device)
         self._layout = ParamLayout(tensors)
         self._state = init_state(self._layout.flatten(tensors))
         self._average = self._state.params

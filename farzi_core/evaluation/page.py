@@ -98,15 +98,14 @@ def _figure(title: str, alt: str, svg: str) -> Figure:
 def _top_events(distilled: Distilled, vocabulary: Vocabulary) -> list[list[dict[str, Any]]]:
     """Return, for the first positions of the first sequences, the likeliest events with their probabilities."""
     synthetic = distilled.synthetic
-    shown = synthetic.latents[:_SHOWN_SEQUENCES, :_SHOWN_POSITIONS]
-    probabilities = synthetic.with_tensors({**synthetic.tensors(), "latents": shown}).probabilities()
+    probabilities = synthetic.probabilities()[:_SHOWN_SEQUENCES, :_SHOWN_POSITIONS]
     values, events = torch.topk(probabilities, min(_SHOWN_EVENTS, len(vocabulary)), dim=-1)
     return [
         [
             _describe_position(position + 1, values[s, position], events[s, position], vocabulary)
-            for position in range(shown.shape[1])
+            for position in range(probabilities.shape[1])
         ]
-        for s in range(shown.shape[0])
+        for s in range(probabilities.shape[0])
     ]
 
 

@@ -126,10 +126,9 @@ def _mean_train_s(cell: Cell) -> float:
 
 def _measure_size(setting: Setting, distilled: Distilled) -> dict[str, float]:
     synthetic = distilled.synthetic
-    num_sequences, length, _ = synthetic.latents.shape
-    num_events = num_sequences * length
+    num_events = synthetic.num_sequences * synthetic.sequence_length
     return {
-        "sequences": num_sequences,
+        "sequences": synthetic.num_sequences,
         "events": num_events,
         "bytes": synthetic.size_bytes,
         "percent_of_events": 100.0 * num_events / setting.num_events,

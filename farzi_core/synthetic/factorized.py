@@ -11,13 +11,15 @@ Shape letters: S synthetic sequences, L length, D latent width, V vocabulary, H 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  torch's own idiom
 
 from farzi_core.errors import ConfigError
+from farzi_core.synthetic.base import Synthetic, entropy_of_logits
 
 # Entropies that worked: 2.5 nats at V = 105 and 4 nats at V = 1,683, both this share of the largest possible, ln V.
 START_ENTROPY_SHARE = 0.54
@@ -27,49 +29,26 @@ _BISECTIONS = 60
 
 
 @dataclass(frozen=True)
-class FactorizedSynthetic:
+class FactorizedSynthetic(Synthetic):
     """Synthetic data in factorised form.
 
     Attributes:
         latents: (S, L, D), float.
         token_decoder: (D, V), float.
-        temperature: above 0; lower is sharper.
     """
+
+    parameterization: ClassVar[str] = "factorized"
+    tensor_names: ClassVar[tuple[str, ...]] = ("latents", "token_decoder")
 
     latents: Tensor
     token_decoder: Tensor
-    temperature: float = 1.0
 
-    def logits(self) -> Tensor:
-        """Return (S, L, V) scores before the softmax."""
-        return self.latents @ self.token_decoder / self.temperature
-
-    def probabilities(self) -> Tensor:
-        """Return the soft tokens (S, L, V); each position sums to 1. Cost: S L V numbers."""
-        return self.logits().softmax(-1)
-
-    def entropy(self) -> Tensor:
-        """Return the entropy of every soft token, (S, L) in nats, between 0 and ln V."""
-        return entropy_of_logits(self.logits())
-
-    def tensors(self) -> dict[str, Tensor]:
-        """Return the trained tensors by name."""
-        return {"latents": self.latents, "token_decoder": self.token_decoder}
-
-    def with_tensors(self, tensors: dict[str, Tensor]) -> FactorizedSynthetic:
-        """Return the same data with other tensors."""
-        return replace(self, latents=tensors["latents"], token_decoder=tensors["token_decoder"])
+    def scores(self) -> Tensor:
+        return self.latents @ self.token_decoder
 
     @property
-    def size_bytes(self) -> int:
-        """Bytes of latents and decoder together."""
-        return sum(tensor.numel() * tensor.element_size() for tensor in self.tensors().values())
-
-
-def entropy_of_logits(logits: Tensor) -> Tensor:
-    """Return the entropy in nats of ``softmax(logits)`` over the last dimension."""
-    log_probabilities = logits.log_softmax(-1)
-    return -(log_probabilities.exp() * log_probabilities).sum(-1)
+    def shape(self) -> tuple[int, int, int]:
+        return self.latents.shape[0], self.latents.shape[1], self.token_decoder.shape[1]
 
 
 def largest_entropy(vocab_size: int) -> float:
@@ -108,7 +87,7 @@ def start_from_real(
     """
     directions = F.normalize(_fit_width(F.normalize(event_embeddings.detach(), dim=1), latent_dim, generator), dim=1)
     scale = math.sqrt(temperature * _solve_sharpness(directions, sequences))
-    return FactorizedSynthetic(directions[sequences] * scale, directions.T.contiguous() * scale, temperature)
+    return FactorizedSynthetic(directions[sequences] * scale, directions.T.contiguous() * scale, temperature=temperature)
 
 
 def start_from_noise(
@@ -125,7 +104,7 @@ def start_from_noise(
     latents = torch.randn(num_sequences, sequence_length, latent_dim, generator=generator, dtype=dtype)
     decoder = torch.randn(latent_dim, vocab_size, generator=generator, dtype=dtype)
     width = latent_dim**-0.25  # the product of the two has unit variance
-    return FactorizedSynthetic(latents * width, decoder * width, temperature)
+    return FactorizedSynthetic(latents * width, decoder * width, temperature=temperature)
 
 
 def _fit_width(rows: Tensor, width: int, generator: torch.Generator) -> Tensor:

@@ -32,6 +32,7 @@ from farzi_core.manifest import (
     verify_files,
     write_manifest,
 )
+from farzi_core.synthetic.factorized import FactorizedSynthetic
 
 TOKENS = ("tt0111161", "Amélie", 'a "b", c', "new\nline", "日本", "f")
 EVENTS = torch.tensor([[0, 1, 2], [3, 4, 5], [5, 4, 3], [2, 1, 0]])
@@ -39,12 +40,11 @@ EVENTS = torch.tensor([[0, 1, 2], [3, 4, 5], [5, 4, 3], [2, 1, 0]])
 
 def make_synthetic() -> SyntheticFile:
     generator = torch.Generator().manual_seed(0)
+    latents, token_decoder = torch.randn(2, 3, 4, generator=generator), torch.randn(4, 6, generator=generator)
     return SyntheticFile(
-        torch.randn(2, 3, 4, generator=generator),
-        torch.randn(4, 6, generator=generator),
+        FactorizedSynthetic(latents, token_decoder, temperature=0.5),
         task="sequential_recommendation",
         vocabulary_sha256=hash_vocabulary(TOKENS),
-        temperature=0.5,
         training={"lr": 0.006, "num_steps": 80, "betas": [0.95, 0.975]},
     )
 
@@ -53,17 +53,20 @@ def test_synthetic_data_comes_back_bit_for_bit(tmp_path: Path) -> None:
     written = make_synthetic()
     file = write_synthetic(written, tmp_path / "synthetic.safetensors")
     read = load_synthetic(file.path)
-    assert torch.equal(read.latents, written.latents)
-    assert torch.equal(read.token_decoder, written.token_decoder)
-    assert replace(read, latents=written.latents, token_decoder=written.token_decoder) == written
+    for name, tensor in written.synthetic.tensors().items():
+        assert torch.equal(read.synthetic.tensors()[name], tensor)
+    assert replace(read, synthetic=written.synthetic) == written
+    assert read.synthetic.with_tensors(written.synthetic.tensors()) == written.synthetic
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
 def test_other_dtypes_and_tensors_that_need_gradients_are_written(tmp_path: Path, dtype: torch.dtype) -> None:
     written = make_synthetic()
-    latents = written.latents.to(dtype).transpose(0, 1).requires_grad_()
-    write_synthetic(replace(written, latents=latents), tmp_path / "s.safetensors")
-    read = load_synthetic(tmp_path / "s.safetensors").latents
+    tensors = written.synthetic.tensors()
+    latents = tensors["latents"].to(dtype).transpose(0, 1).requires_grad_()
+    changed = written.synthetic.with_tensors({**tensors, "latents": latents})
+    write_synthetic(replace(written, synthetic=changed), tmp_path / "s.safetensors")
+    read = load_synthetic(tmp_path / "s.safetensors").synthetic.tensors()["latents"]
     assert read.dtype == dtype
     assert torch.equal(read, latents)
 

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from farzi_core.distillation.outer_loop import Distilled, make_start
+from farzi_core.distillation.outer_loop import Distilled
 from farzi_core.distillation.setting import Setting, prepare_setting
+from farzi_core.distillation.start import make_start
 from farzi_core.distillation.teachers import TeacherTraining
 from farzi_core.evaluation.comparison import Comparison, list_trainings
 from farzi_core.evaluation.metrics import summarise

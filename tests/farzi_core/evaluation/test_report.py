@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from farzi_core.data.sequences import SequenceDataset, Vocabulary
-from farzi_core.distillation.outer_loop import Distilled, make_start
+from farzi_core.distillation.outer_loop import Distilled
 from farzi_core.distillation.setting import Setting, prepare_setting
+from farzi_core.distillation.start import make_start
 from farzi_core.distillation.teachers import TeacherTraining
 from farzi_core.evaluation.comparison import Comparison
 from farzi_core.evaluation.figures import Series

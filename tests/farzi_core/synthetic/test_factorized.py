@@ -7,9 +7,9 @@ import torch
 
 from farzi_core.errors import ConfigError
 from farzi_core.seeding import derive_generator
+from farzi_core.synthetic.base import entropy_of_logits
 from farzi_core.synthetic.factorized import (
     FactorizedSynthetic,
-    entropy_of_logits,
     start_entropy,
     start_from_noise,
     start_from_real,
@@ -17,7 +17,9 @@ from farzi_core.synthetic.factorized import (
 
 
 def test_probabilities_are_the_softmax_of_the_product() -> None:
-    synthetic = FactorizedSynthetic(torch.tensor([[[1.0, 2.0]]]), torch.tensor([[1.0, 0.0, -1.0], [0.5, 0.0, 0.0]]), 2.0)
+    synthetic = FactorizedSynthetic(
+        torch.tensor([[[1.0, 2.0]]]), torch.tensor([[1.0, 0.0, -1.0], [0.5, 0.0, 0.0]]), temperature=2.0
+    )
     weights = [math.exp(2.0 / 2), math.exp(0.0), math.exp(-1.0 / 2)]
     expected = torch.tensor([weight / sum(weights) for weight in weights])
     torch.testing.assert_close(synthetic.probabilities()[0, 0], expected)

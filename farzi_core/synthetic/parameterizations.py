@@ -1,0 +1,37 @@
+"""The parameterisations by the name that the spec and the published header give them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from farzi_core.errors import ArtifactError
+from farzi_core.synthetic.base import LOG_TEMPERATURE, Synthetic
+from farzi_core.synthetic.factorized import FactorizedSynthetic
+
+PARAMETERIZATIONS: dict[str, type[Synthetic]] = {kind.parameterization: kind for kind in (FactorizedSynthetic,)}
+
+
+def restore_synthetic(parameterization: str, tensors: Mapping[str, Tensor], temperature: float) -> Synthetic:
+    """Return synthetic data from its tensors.
+
+    Args:
+        parameterization: a name of ``PARAMETERIZATIONS``.
+        tensors: as :meth:`Synthetic.tensors` named them; ``log_temperature`` only where the temperature was trained.
+        temperature: of the softmax where it was not trained.
+
+    Raises:
+        ArtifactError: the parameterisation is unknown, or a tensor is missing.
+    """
+    if parameterization not in PARAMETERIZATIONS:
+        raise ArtifactError(
+            f"parameterization {parameterization!r} is not known; this version reads {', '.join(PARAMETERIZATIONS)}; "
+            "install a newer farzi"
+        )
+    kind = PARAMETERIZATIONS[parameterization]
+    missing = sorted(set(kind.tensor_names) - set(tensors))
+    if missing:
+        raise ArtifactError(f"{parameterization!r} synthetic data lack {', '.join(missing)}; download the file again")
+    own = {name: tensors[name] for name in kind.tensor_names}
+    return kind(**own, temperature=temperature, log_temperature=tensors.get(LOG_TEMPERATURE))
