@@ -14,7 +14,6 @@ from farzi_core.distillation.outer_loop import (
     clip_factor,
     cosine_lr,
     distill,
-    make_start,
 )
 from farzi_core.distillation.setting import Setting, prepare_setting
 from farzi_core.distillation.start import make_start
