@@ -16,14 +16,15 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 Task = Literal["sequential_recommendation", "language_modeling"]
 DataFormat = Literal["csv", "tsv", "jsonl", "parquet", "inter", "sequences", "text"]
 PresetName = Literal["quick", "standard", "thorough"]
-Architecture = Literal["sasrec", "transformer_lm"]
+Architecture = Literal["sasrec", "gru4rec", "fmlp", "narm", "transformer_lm", "lstm"]
 Baseline = Literal["random"]
 
 TASK_ARCHITECTURES: dict[Task, tuple[Architecture, ...]] = {
-    "sequential_recommendation": ("sasrec",),
-    "language_modeling": ("transformer_lm",),
+    "sequential_recommendation": ("sasrec", "gru4rec", "fmlp", "narm"),
+    "language_modeling": ("transformer_lm", "lstm"),
 }
 
+Rank = Annotated[int, Field(ge=1, le=4096)]
 Beta = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 
@@ -53,14 +54,40 @@ class StudentConfig(SpecModel):
 
 
 class SyntheticConfig(SpecModel):
-    """Size and form of the synthetic data ``softmax(latents @ token_decoder / temperature)``."""
+    """Size and form of the synthetic data ``softmax(scores / temperature)``; in bytes 4 a number, whatever the form."""
 
     num_sequences: int = Field(50, ge=1, le=100_000, description="S, number of synthetic sequences.")
     sequence_length: int = Field(50, ge=2, le=2048, description="L, events per synthetic sequence.")
-    latent_dim: int = Field(32, ge=1, le=1024, description="D, width of the latents; bytes are 4 (S L D + D V).")
+    latent_dim: int = Field(32, ge=1, le=1024, description="D, width of the latents of `factorized`: S L D + D V numbers.")
     temperature: float = Field(1.0, gt=0.0, le=100.0, description="Softmax temperature; lower is closer to hard sequences.")
-    parameterization: Literal["factorized"] = Field("factorized", description="How the probabilities are parameterised.")
+    learn_temperature: bool = Field(False, description="Learn the temperature together with the rest, starting from it.")
+    parameterization: Literal["factorized", "tucker", "free"] = Field(
+        "factorized",
+        description="What makes the scores: 'factorized' latents and decoder; 'tucker' a core with factors for sequences, "
+        "positions and events (smaller); 'free' a score for every event at every position (S L V numbers).",
+    )
+    tucker_ranks: tuple[Rank, Rank, Rank] | None = Field(
+        None,
+        description="Ranks (A, B, C) of 'tucker' over sequences, positions and events: A B C + S A + L B + C V numbers; "
+        "null takes about (S/2, L/2, latent_dim).",
+    )
     init: Literal["real", "random"] = Field("real", description="Start at real sequences in the teacher's space, or at noise.")
+
+    @model_validator(mode="after")
+    def _ranks_fit(self) -> SyntheticConfig:
+        if self.tucker_ranks is None:
+            return self
+        if self.parameterization != "tucker":
+            raise ValueError(
+                f"tucker_ranks={list(self.tucker_ranks)} was given, but parameterization is {self.parameterization!r}; "
+                "set it to 'tucker' or leave the ranks out"
+            )
+        for name, rank, largest in zip(
+            ("num_sequences", "sequence_length"), self.tucker_ranks, (self.num_sequences, self.sequence_length), strict=False
+        ):
+            if rank > largest:
+                raise ValueError(f"tucker_ranks={list(self.tucker_ranks)}: {rank} is above {name}={largest}; lower it")
+        return self
 
 
 class InnerConfig(SpecModel):

@@ -18,7 +18,7 @@ from farzi_core.distillation.setting import Setting
 from farzi_core.evaluation.figures import Series, draw_entropy, draw_outer_loop, draw_ratios, draw_validation
 from farzi_core.evaluation.report import Report
 from farzi_core.progress import ArtifactFile
-from farzi_core.synthetic.factorized import largest_entropy
+from farzi_core.synthetic.sharpness import largest_entropy
 
 PAGE_NAME = "report.html"
 _TEMPLATE = "report.html.j2"

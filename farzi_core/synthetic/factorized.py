@@ -18,14 +18,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  torch's own idiom
 
-from farzi_core.errors import ConfigError
-from farzi_core.synthetic.base import Synthetic, entropy_of_logits
+from farzi_core.synthetic.base import Synthetic
+from farzi_core.synthetic.sharpness import choose_probe, solve_sharpness
 
-# Entropies that worked: 2.5 nats at V = 105 and 4 nats at V = 1,683, both this share of the largest possible, ln V.
-START_ENTROPY_SHARE = 0.54
 START_NOISE = 0.01
-_ENTROPY_PROBE_TOKENS = 512
-_BISECTIONS = 60
 
 
 @dataclass(frozen=True)
@@ -51,16 +47,6 @@ class FactorizedSynthetic(Synthetic):
         return self.latents.shape[0], self.latents.shape[1], self.token_decoder.shape[1]
 
 
-def largest_entropy(vocab_size: int) -> float:
-    """Return the entropy of the uniform distribution, ln V, in nats."""
-    return math.log(vocab_size)
-
-
-def start_entropy(vocab_size: int) -> float:
-    """Return the mean entropy in nats that a start from real data is given: 2.5 at V = 105, 4.0 at V = 1,683."""
-    return START_ENTROPY_SHARE * largest_entropy(vocab_size)
-
-
 def start_from_real(
     event_embeddings: Tensor,
     sequences: Tensor,
@@ -72,8 +58,8 @@ def start_from_real(
     """Return synthetic data that spreads the events of real sequences over events a teacher finds similar.
 
     The decoder holds the teacher's event embeddings with normalised rows, the latents are the rows of the sequences' events;
-    both are scaled so that the mean entropy is :func:`start_entropy`. A narrower D keeps the leading principal directions,
-    a wider one adds small noise, because a direction that is 0 on both sides would stay there.
+    both are scaled so that the mean entropy is that of a start. A narrower D keeps the leading principal directions, a wider
+    one adds small noise, because a direction that is 0 on both sides would stay there.
 
     Args:
         event_embeddings: (V, H), the teacher's.
@@ -86,7 +72,9 @@ def start_from_real(
         ConfigError: the embeddings do not tell events apart well enough to reach the entropy.
     """
     directions = F.normalize(_fit_width(F.normalize(event_embeddings.detach(), dim=1), latent_dim, generator), dim=1)
-    scale = math.sqrt(temperature * _solve_sharpness(directions, sequences))
+    events = sequences.flatten()
+    similarities = directions[events[choose_probe(len(events))]].double() @ directions.T.double()
+    scale = math.sqrt(temperature * solve_sharpness(similarities))
     return FactorizedSynthetic(directions[sequences] * scale, directions.T.contiguous() * scale, temperature=temperature)
 
 
@@ -116,25 +104,3 @@ def _fit_width(rows: Tensor, width: int, generator: torch.Generator) -> Tensor:
         return rows
     noise = torch.randn(rows.shape[0], missing, generator=generator, dtype=rows.dtype).to(rows.device)
     return torch.cat([rows, noise * START_NOISE], dim=1)
-
-
-def _solve_sharpness(directions: Tensor, sequences: Tensor) -> float:
-    """Return the factor c for which softmax(c W[events] W^T) has the start entropy on average; entropy falls with c."""
-    events = sequences.flatten()
-    stride = max(1, events.numel() // _ENTROPY_PROBE_TOKENS)
-    similarities = directions[events[::stride]].double() @ directions.T.double()
-    target = start_entropy(directions.shape[0])
-    low, high = 1e-3, 1e4
-    for _ in range(_BISECTIONS):
-        middle = math.sqrt(low * high)
-        if entropy_of_logits(middle * similarities).mean().item() > target:
-            low = middle
-        else:
-            high = middle
-    if high > 1e3:
-        raise ConfigError(
-            "the teacher's event embeddings are almost all the same, so no start near real data can be made; "
-            "raise teacher.num_steps, or set synthetic.init to 'random'",
-            pointer="/teacher/num_steps",
-        )
-    return math.sqrt(low * high)

@@ -9,8 +9,12 @@ from torch import Tensor
 from farzi_core.errors import ArtifactError
 from farzi_core.synthetic.base import LOG_TEMPERATURE, Synthetic
 from farzi_core.synthetic.factorized import FactorizedSynthetic
+from farzi_core.synthetic.free import FreeSynthetic
+from farzi_core.synthetic.tucker import TuckerSynthetic
 
-PARAMETERIZATIONS: dict[str, type[Synthetic]] = {kind.parameterization: kind for kind in (FactorizedSynthetic,)}
+PARAMETERIZATIONS: dict[str, type[Synthetic]] = {
+    kind.parameterization: kind for kind in (FactorizedSynthetic, TuckerSynthetic, FreeSynthetic)
+}
 
 
 def restore_synthetic(parameterization: str, tensors: Mapping[str, Tensor], temperature: float) -> Synthetic:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,6 +12,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import save_file
 
 from farzi_core import artifacts, manifest
 from farzi_core.artifacts import (
@@ -32,7 +34,10 @@ from farzi_core.manifest import (
     verify_files,
     write_manifest,
 )
+from farzi_core.synthetic.base import Synthetic
 from farzi_core.synthetic.factorized import FactorizedSynthetic
+from farzi_core.synthetic.free import FreeSynthetic
+from farzi_core.synthetic.tucker import TuckerSynthetic
 
 TOKENS = ("tt0111161", "Amélie", 'a "b", c', "new\nline", "日本", "f")
 EVENTS = torch.tensor([[0, 1, 2], [3, 4, 5], [5, 4, 3], [2, 1, 0]])
@@ -49,14 +54,60 @@ def make_synthetic() -> SyntheticFile:
     )
 
 
-def test_synthetic_data_comes_back_bit_for_bit(tmp_path: Path) -> None:
-    written = make_synthetic()
+def rand(*shape: int) -> torch.Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(sum(shape)))
+
+
+@pytest.mark.parametrize(
+    "synthetic",
+    [
+        FactorizedSynthetic(rand(2, 3, 4), rand(4, 6), temperature=0.5),
+        FactorizedSynthetic(rand(2, 3, 4), rand(4, 6)).with_learned_temperature(),
+        TuckerSynthetic(rand(1, 2, 4), rand(2, 1), rand(3, 2), rand(4, 6), temperature=0.7),
+        FreeSynthetic(rand(2, 3, 6), log_temperature=torch.tensor(-0.4)),
+    ],
+    ids=lambda synthetic: synthetic.parameterization,
+)
+def test_synthetic_data_comes_back_bit_for_bit(tmp_path: Path, synthetic: Synthetic) -> None:
+    written = replace(make_synthetic(), synthetic=synthetic)
     file = write_synthetic(written, tmp_path / "synthetic.safetensors")
     read = load_synthetic(file.path)
-    for name, tensor in written.synthetic.tensors().items():
-        assert torch.equal(read.synthetic.tensors()[name], tensor)
-    assert replace(read, synthetic=written.synthetic) == written
-    assert read.synthetic.with_tensors(written.synthetic.tensors()) == written.synthetic
+    assert read.synthetic.parameterization == synthetic.parameterization
+    assert list(read.synthetic.tensors()) == list(synthetic.tensors())
+    assert torch.equal(read.synthetic.probabilities(), synthetic.probabilities())
+    assert read.synthetic.size_bytes == synthetic.size_bytes
+    assert read.synthetic.with_tensors(synthetic.tensors()) == synthetic
+    assert replace(read, synthetic=synthetic) == written
+
+
+def test_a_file_of_the_first_release_is_read_unchanged(tmp_path: Path) -> None:
+    """The header and the hash as they were written before there was more than one parameterisation."""
+    tensors = {"latents": rand(2, 3, 4), "token_decoder": rand(4, 6)}
+    header = {
+        "version": 1,
+        "task": "sequential_recommendation",
+        "parameterization": "factorized",
+        "temperature": 0.5,
+        "training": {"lr": 0.006},
+        "vocabulary_sha256": hash_vocabulary(TOKENS),
+    }
+    digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
+    for name, tensor in tensors.items():
+        digest.update(json.dumps([name, "torch.float32", list(tensor.shape)]).encode() + tensor.numpy().tobytes())
+    path = tmp_path / "synthetic.safetensors"
+    save_file(tensors, path, metadata={"farzi": json.dumps({**header, "sha256": digest.hexdigest()})})
+    read = load_synthetic(path)
+    expected = (tensors["latents"] @ tensors["token_decoder"] / 0.5).softmax(-1)
+    assert torch.equal(read.synthetic.probabilities(), expected)
+    assert read.training == {"lr": 0.006}
+
+
+def test_a_parameterisation_of_a_newer_version_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(FactorizedSynthetic, "parameterization", "hypernetwork")
+        path = write_synthetic(make_synthetic(), tmp_path / "s.safetensors").path
+    with pytest.raises(ArtifactError, match="'hypernetwork' is not known"):
+        load_synthetic(path)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])

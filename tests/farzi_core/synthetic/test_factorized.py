@@ -10,10 +10,10 @@ from farzi_core.seeding import derive_generator
 from farzi_core.synthetic.base import entropy_of_logits
 from farzi_core.synthetic.factorized import (
     FactorizedSynthetic,
-    start_entropy,
     start_from_noise,
     start_from_real,
 )
+from farzi_core.synthetic.sharpness import start_entropy
 
 
 def test_probabilities_are_the_softmax_of_the_product() -> None:
