@@ -32,9 +32,14 @@ class Plan:
     num_graphs: int
 
 
-def default_plan(num_steps: int) -> Plan:
-    """Return about sqrt(T) pieces; the graph of a piece's last step costs nothing, because it is used at once."""
-    return Plan(1, max(1, math.isqrt(num_steps)), 1)
+def default_budget(num_steps: int, params_bytes: int, graph_bytes: int) -> int:
+    """Return what about sqrt(T) checkpoints take, or one graph where that is more.
+
+    Next to the graph that every product needs anyway, a second one's worth of states does not show, and a loop that fits in
+    there whole is not computed again.
+    """
+    pieces = max(1, math.isqrt(num_steps))
+    return max(graph_bytes, 3 * params_bytes * pieces + stored_bytes(math.ceil(num_steps / pieces), params_bytes))
 
 
 def stored_bytes(num_steps: int, params_bytes: int) -> int:

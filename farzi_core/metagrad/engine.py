@@ -68,7 +68,8 @@ def compute_meta_gradient(
         generator: draws N; None: torch's global generator.
         memory_budget_bytes: for ``stored``, ``checkpointed``, ``truncated``: what may be kept for the way back, beyond the
             graph of one step. Checkpoints are placed to fit; what is left holds whole graphs, which saves computing them
-            again. None: about sqrt(T) checkpoints, no more than one graph.
+            again. None: for ``checkpointed`` about sqrt(T) checkpoints, or more as long as they take less than one graph; no
+            graph besides the one in use.
         ensemble: every tensor of ``start_params`` has a leading axis of M members; M inner loops run at once under
             ``torch.func.vmap``. The outer loss is the members' mean; gradients are those of this mean.
 
@@ -82,7 +83,8 @@ def compute_meta_gradient(
             the inner step and the tensor's name.
 
     Cost: with P parameter bytes, G an inner gradient, R a second-order product (3 to 4 G): ``stored`` P (T + 6 sqrt T) and
-        T (G + R); ``checkpointed`` about 4 P sqrt T and T (2 G + R); ``reversed`` a constant, and T (G + R); ``truncated``
+        T (G + R); ``checkpointed`` about 4 P sqrt T, or one graph, and T (2 G + R), or T (G + R) where
+        all steps take less than one graph; ``reversed`` a constant, and T (G + R); ``truncated``
         P (W + 6 sqrt W) and T G + W R; ``unrolled`` T graphs.
 
     Source: reverse accumulation through Adam as derived in ``docs/design/reverse-adam.md``.

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from farzi_core.errors import ConfigError
 from farzi_core.metagrad.adam import AdamConfig
-from farzi_core.metagrad.budget import Plan, default_plan, measure_graph, plan_checkpointed, plan_stored
+from farzi_core.metagrad.budget import Plan, default_budget, measure_graph, plan_checkpointed, plan_stored
 from farzi_core.metagrad.hvp import PRODUCTS, InnerGradient
 from farzi_core.metagrad.offloading import HostStack
 from farzi_core.metagrad.reversing import ReversedTrajectory
@@ -83,7 +83,11 @@ def make_trajectory(
 
 
 def _plan(method: Method, inner: InnerGradient, start: Tensor, num_steps: int, budget: int | None) -> Plan:
+    if method != "checkpointed":
+        if budget is None:
+            return Plan(0, 1, 1)
+        return plan_stored(num_steps, start.nbytes, measure_graph(inner, start), budget)
+    graph_bytes = measure_graph(inner, start)
     if budget is None:
-        return default_plan(num_steps) if method == "checkpointed" else Plan(0, 1, 1)
-    plan = plan_checkpointed if method == "checkpointed" else plan_stored
-    return plan(num_steps, start.nbytes, measure_graph(inner, start), budget)
+        budget = default_budget(num_steps, start.nbytes, graph_bytes)
+    return plan_checkpointed(num_steps, start.nbytes, graph_bytes, budget)

@@ -75,8 +75,20 @@ def test_steps_before_the_window_build_no_graph_to_the_synthetic_data(shapes: Pr
 def test_checkpointing_costs_one_more_pass_at_most_and_keeps_the_graph_it_uses_next(shapes: Problem) -> None:
     recorded, calls = record_steps(shapes)
     recorded.solve(num_inner_steps=16, method="checkpointed")
-    # Forward, three of four pieces again, and products of all but the last step of each piece.
-    assert len(calls) == 16 + 12 + 12
+    # One to measure a graph; forward; three of four pieces again; and products of all but the last step of each piece.
+    assert len(calls) == 1 + 16 + 12 + 12
+
+
+def test_checkpointing_computes_nothing_again_where_all_steps_take_less_than_one_graph(shapes: Problem) -> None:
+    heavy = torch.linspace(0.0, 1.0, 100_000, dtype=torch.float64)
+
+    def with_a_large_graph(params: dict[str, Tensor], synthetic: dict[str, Tensor], step: int) -> Tensor:
+        return shapes.inner_loss(params, synthetic, step) + (params["matrix"].sum() * heavy).tanh().square().mean()
+
+    recorded, calls = record_steps(replace(shapes, inner_loss=with_a_large_graph))
+    result = recorded.solve(num_inner_steps=16, method="checkpointed")
+    assert len(calls) == 1 + 16 + 15
+    assert result.replay_error == 0.0
 
 
 def test_reversed_computes_every_step_twice(shapes: Problem) -> None:
