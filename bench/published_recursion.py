@@ -1,7 +1,7 @@
 """What the published recursion costs in quality: the same distillation along it and along the exact meta-gradient.
 
-Both sides start from the same teacher, data, seeds and inner loops, all of whose steps are differentiated; after every few
-outer steps a fresh student is trained on the synthetic data and measured on validation. Run as
+Both sides start from the same teacher, data, seeds and inner loops, and differentiate the same last steps of these; after
+every few outer steps a fresh student is trained on the synthetic data and measured on validation. Run as
 
     python -m bench.published_recursion --data ml-100k/u.data
 
@@ -29,7 +29,7 @@ from farzi_core.errors import NumericalError
 from farzi_core.presets import resolve_spec
 
 RESULTS = Path(__file__).parent / "results" / "published_recursion.json"
-METHODS = ("checkpointed", "published")
+METHODS = ("truncated", "published")
 
 
 def main() -> None:
@@ -37,30 +37,30 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="u.data of MovieLens-100K")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--outer-steps", type=int, default=30)
-    parser.add_argument("--inner-steps", type=int, default=15)
+    parser.add_argument("--outer-steps", type=int, default=100)
+    parser.add_argument("--window", type=int, default=12)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     dataset = read_data_set("ml-100k", arguments.data)
     rows = []
     for seed in range(arguments.seeds):
-        specs = {method: make_spec(method, seed, arguments.inner_steps, arguments.outer_steps) for method in METHODS}
+        specs = {method: make_spec(method, seed, arguments.window, arguments.outer_steps) for method in METHODS}
         teacher = run_teacher(prepare_setting(dataset, specs[METHODS[0]]))
         for method, spec in specs.items():
             rows.append({"method": method, "seed": seed, **run_side(prepare_setting(dataset, spec), teacher)})
             _write(rows, specs[METHODS[0]])
 
 
-def make_spec(method: str, seed: int, inner_steps: int, outer_steps: int) -> DistillationSpec:
+def make_spec(method: str, seed: int, window: int, outer_steps: int) -> DistillationSpec:
     """Return the spec of one side; only method and seed differ between sides."""
     return resolve_spec(
         "sequential_recommendation",
         {
             "seed": seed,
-            "synthetic": {"num_sequences": 30},
-            "inner": {"num_steps": inner_steps, "min_steps": inner_steps, "lr": 0.01},
-            "outer": {"num_steps": outer_steps, "validate_every": outer_steps // 2},
-            "meta_gradient": {"method": method, "window": None},
+            "synthetic": {"num_sequences": 20},
+            "inner": {"num_steps": 60, "min_steps": 15},
+            "outer": {"num_steps": outer_steps, "batch_size": 128, "validate_every": max(1, outer_steps // 4)},
+            "meta_gradient": {"method": method, "window": window},
         },
     )
 

@@ -136,9 +136,14 @@ class MetaGradientConfig(SpecModel):
     method: Literal["stored", "offloaded", "checkpointed", "reversed", "truncated", "published"] = Field(
         "truncated",
         description="'truncated' differentiates only the last `window` steps, the others all of them; 'published' is the "
-        "paper's recursion, which is not the gradient, and is kept for comparisons.",
+        "paper's recursion over the same steps, which is not the gradient, and is kept for comparisons.",
     )
-    window: int | None = Field(12, ge=1, description="Inner steps differentiated by 'truncated'; 30 is already chaotic.")
+    window: int | None = Field(
+        12,
+        ge=1,
+        description="Inner steps differentiated by 'truncated' and 'published' (null: all, 'published' only); "
+        "30 is already chaotic.",
+    )
 
     @model_validator(mode="after")
     def _window_belongs_to_truncated(self) -> MetaGradientConfig:

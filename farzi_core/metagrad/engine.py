@@ -62,7 +62,8 @@ def compute_meta_gradient(
         method: how states are kept for the way back; see Cost. ``offloaded`` is ``stored`` unless params are on a GPU.
         product: order of second derivatives; ``auto`` is reverse over reverse. ``forward_over_reverse`` needs operations
             with forward-mode derivatives and is for those whose backward has no derivative of its own.
-        window: for ``truncated``: how many steps W are differentiated; T or more differentiates all. Others ignore it.
+        window: for ``truncated``, and on request for ``published``: how many steps W are differentiated, the last ones; T or
+            more differentiates all. Others ignore it.
         window_position: for ``truncated``: ``last``, or ``random``: the loop ends after N steps, N uniform in W..T; outer
             loss and final params are those after N steps, and the last W of these are differentiated (RaT-BPTT).
         generator: draws N; None: torch's global generator.

@@ -132,6 +132,13 @@ def test_published_recursion_is_exact_for_one_step_only(problem: Problem) -> Non
     assert torch.equal(ten.outer_loss, expected.outer_loss)
 
 
+def test_published_recursion_takes_a_window(problem: Problem) -> None:
+    one = problem.solve(num_inner_steps=10, method="published", window=1)
+    assert relative_error(one.synthetic, problem.solve(num_inner_steps=10, method="truncated", window=1).synthetic) <= 1e-9
+    four = problem.solve(num_inner_steps=10, method="published", window=4)
+    assert relative_error(four.synthetic, problem.solve(num_inner_steps=10, method="truncated", window=4).synthetic) > 1e-3
+
+
 def test_two_runs_are_bitwise_equal() -> None:
     problem = PROBLEMS["sasrec"]()
     first, again = (problem.solve(num_inner_steps=8) for _ in range(2))
