@@ -1,51 +1,31 @@
-"""File formats, version 1, of what a distillation publishes; ``farzi_core.manifest`` binds the files together.
+"""``synthetic.safetensors``, version 1: the distilled data as they were trained; ``farzi_core.manifest`` binds it to the rest.
 
-``synthetic.safetensors``  the tensors of the parameterisation; the header's ``farzi`` entry is a JSON object: format version,
-                           task, parameterisation, temperature, advice for training, SHA-256 of vocabulary and content.
-``sequences.jsonl``        one hard sequence a line: ``sequence_id, draw, source, events`` and, for language, ``text``.
-``sequences.parquet``      the same columns; the schema's ``farzi`` entry has the version and a SHA-256 of the records.
-``vocabulary.json``        ``{"version", "sha256", "tokens"}``; event id i is ``tokens[i]``.
-
-A line of jsonl has no room for a checksum: damage that leaves valid records is found by ``manifest.verify_files`` only.
-Knows nothing of how the data were made. Shape letters: S synthetic sequences, L length, V vocabulary.
+The tensors are those of the parameterisation. The header's ``farzi`` entry is a JSON object: format version, task,
+parameterisation, temperature, advice for training, seed of the hard sequences, tokenizer of a text, SHA-256 of the
+vocabulary and of all content. ``farzi_core.soft_tokens`` reads the same file without torch.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
-from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from farzi_core.data.text import join_text
 from farzi_core.data_options import Tokenizer
 from farzi_core.errors import ArtifactError
-from farzi_core.manifest import read_json_object, require_version
 from farzi_core.progress import ArtifactFile
+from farzi_core.soft_tokens import FORMAT_VERSION, HEADER_KEY, check_hash, hash_content, read_header
 from farzi_core.synthetic.base import Synthetic
 from farzi_core.synthetic.parameterizations import restore_synthetic
 
-FORMAT_VERSION = 1
 SYNTHETIC_NAME = "synthetic.safetensors"
-VOCABULARY_NAME = "vocabulary.json"
-SEQUENCES_JSONL_NAME = "sequences.jsonl"
-SEQUENCES_PARQUET_NAME = "sequences.parquet"
-_HEADER_KEY = "farzi"
-_RECORD_TYPES = {"sequence_id": int, "draw": int, "source": int, "events": list}
-_RECORD_SCHEMA = [("sequence_id", pa.int64()), ("draw", pa.int64()), ("source", pa.int64()), ("events", pa.list_(pa.string()))]
-
-Record = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -55,14 +35,18 @@ class SyntheticFile:
     Attributes:
         synthetic: the data, in any parameterisation.
         task: ``sequential_recommendation`` or ``language_modeling``.
-        vocabulary_sha256: of the vocabulary that names the V events, see :func:`hash_vocabulary`.
+        vocabulary_sha256: of the vocabulary that names the V events, see ``sequence_files.hash_vocabulary``.
         training: advice for whoever trains on this, JSON values: optimiser, learning rate, steps.
+        hard_seed: seed of the published hard sequences; further draws with it add to them.
+        tokenizer: how the events of a text are joined; None where they are no text.
     """
 
     synthetic: Synthetic
     task: str
     vocabulary_sha256: str
     training: Mapping[str, Any] = field(default_factory=dict)
+    hard_seed: int = 0
+    tokenizer: Tokenizer | None = None
 
 
 def write_synthetic(content: SyntheticFile, path: Path) -> ArtifactFile:
@@ -76,9 +60,11 @@ def write_synthetic(content: SyntheticFile, path: Path) -> ArtifactFile:
         "temperature": synthetic.temperature,
         "training": dict(content.training),
         "vocabulary_sha256": content.vocabulary_sha256,
+        "hard_seed": content.hard_seed,
+        "tokenizer": content.tokenizer,
     }
-    header["sha256"] = _hash_tensors(header, tensors)
-    save_file(tensors, path, metadata={_HEADER_KEY: json.dumps(header)})
+    header["sha256"] = hash_content(header, _hashed_parts(tensors))
+    save_file(tensors, path, metadata={HEADER_KEY: json.dumps(header)})
     return ArtifactFile(path.name, path, "application/vnd.safetensors")
 
 
@@ -90,156 +76,22 @@ def load_synthetic(path: Path) -> SyntheticFile:
     """
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
-            header = json.loads((file.metadata() or {})[_HEADER_KEY])
-            require_version(header["version"], FORMAT_VERSION, path)
+            header = read_header(file.metadata(), path)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a mapping
-        expected = header.pop("sha256")
-        if _hash_tensors(header, tensors) != expected:
-            raise ArtifactError(f"the content of {path.name} does not match the SHA-256 in its header; download it again")
-        synthetic = restore_synthetic(header["parameterization"], tensors, header["temperature"])
-        return SyntheticFile(synthetic, header["task"], header["vocabulary_sha256"], header["training"])
+        check_hash(header, _hashed_parts(tensors), path)
+        return SyntheticFile(
+            restore_synthetic(header["parameterization"], tensors, header["temperature"]),
+            header["task"],
+            header["vocabulary_sha256"],
+            header["training"],
+            header.get("hard_seed", 0),
+            header.get("tokenizer"),
+        )
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ArtifactError(f"{path.name} is not a readable result ({error}); download it again") from error
 
 
-def hash_vocabulary(tokens: Sequence[str]) -> str:
-    """Return the SHA-256 (hex) of the tokens in their order."""
-    return hashlib.sha256(json.dumps(list(tokens)).encode()).hexdigest()
-
-
-def write_vocabulary(tokens: Sequence[str], path: Path) -> ArtifactFile:
-    """Write the user's own ids or words, in the order of event ids."""
-    content = {"version": FORMAT_VERSION, "sha256": hash_vocabulary(tokens), "tokens": list(tokens)}
-    path.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
-    return ArtifactFile(path.name, path, "application/json")
-
-
-def read_vocabulary(path: Path) -> tuple[str, ...]:
-    """Read the tokens.
-
-    Raises:
-        ArtifactError: the file is missing, damaged or of an unknown version.
-    """
-    content = read_json_object(path)
-    require_version(content.get("version"), FORMAT_VERSION, path)
-    tokens = content.get("tokens")
-    if not isinstance(tokens, list) or hash_vocabulary(tokens) != content.get("sha256"):
-        raise ArtifactError(f"the tokens of {path.name} do not match their SHA-256; download it again")
-    return tuple(tokens)
-
-
-def write_sequences(
-    events: Tensor | NDArray[np.integer],
-    tokens: Sequence[str],
-    directory: Path,
-    *,
-    draws: int,
-    tokenizer: Tokenizer | None = None,
-) -> list[ArtifactFile]:
-    """Write hard sequences in the user's own ids or words as ``sequences.jsonl`` and ``sequences.parquet``.
-
-    Args:
-        events: int (draws * S, L); row ``d * S + s`` is draw d of synthetic sequence s, the ``source``.
-        tokens: event id i is ``tokens[i]``.
-        directory: where to write.
-        draws: hard sequences per synthetic sequence.
-        tokenizer: for language, adds the column ``text``: the events joined, a new line at every ``<eos>``.
-
-    Cost: holds every sequence as Python strings.
-    """
-    records = _build_records(events, tokens, draws, tokenizer)
-    jsonl, parquet = directory / SEQUENCES_JSONL_NAME, directory / SEQUENCES_PARQUET_NAME
-    with jsonl.open("w", encoding="utf-8", newline="\n") as file:
-        file.writelines(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
-    columns = [*_RECORD_SCHEMA, *([("text", pa.string())] if tokenizer else [])]
-    header = json.dumps({"version": FORMAT_VERSION, "sha256": _hash_records(records)})
-    table = pa.Table.from_pylist(records, schema=pa.schema(columns, metadata={_HEADER_KEY: header}))
-    pq.write_table(table, parquet, compression="zstd", write_page_checksum=True)
-    return [
-        ArtifactFile(jsonl.name, jsonl, "application/jsonl"),
-        ArtifactFile(parquet.name, parquet, "application/vnd.apache.parquet"),
-    ]
-
-
-def read_sequences_jsonl(path: Path) -> list[Record]:
-    """Read the records of ``sequences.jsonl``.
-
-    Raises:
-        ArtifactError: the file is missing or cut off, or a line is not such a record.
-    """
-    try:
-        content = path.read_text(encoding="utf-8")
-        records = [json.loads(line) for line in content.split("\n")[:-1]]
-    except (OSError, ValueError, RecursionError) as error:
-        raise ArtifactError(f"{path.name} cannot be read ({error}); download it again") from error
-    if not content.endswith("\n"):
-        raise ArtifactError(f"{path.name} ends in the middle of a line; download it again")
-    _check_records(records, path)
-    return records
-
-
-def read_sequences_parquet(path: Path) -> list[Record]:
-    """Read the records of ``sequences.parquet``.
-
-    Raises:
-        ArtifactError: the file is missing, damaged or of an unknown version.
-    """
-    try:
-        table = pq.read_table(path, page_checksum_verification=True, partitioning=None)
-        header = json.loads((table.schema.metadata or {})[_HEADER_KEY.encode()])
-        require_version(header["version"], FORMAT_VERSION, path)
-        records: list[Record] = table.to_pylist()
-        _check_records(records, path)
-        unchanged = _hash_records(records) == header["sha256"]
-    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ArtifactError(f"{path.name} is not a readable file of sequences ({error}); download it again") from error
-    if not unchanged:
-        raise ArtifactError(f"the content of {path.name} does not match the SHA-256 in its header; download it again")
-    return records
-
-
-def _build_records(
-    events: Tensor | NDArray[np.integer], tokens: Sequence[str], draws: int, tokenizer: Tokenizer | None
-) -> list[Record]:
-    num_sources, rest = divmod(len(events), draws)
-    assert rest == 0, f"{len(events)} hard sequences cannot be {draws} draws of every synthetic sequence"
-    records = []
-    for index, row in enumerate(events.tolist()):
-        words = [tokens[event] for event in row]
-        record: Record = {
-            "sequence_id": index,
-            "draw": index // num_sources,
-            "source": index % num_sources,
-            "events": words,
-        }
-        if tokenizer is not None:
-            record["text"] = join_text(words, tokenizer)
-        records.append(record)
-    return records
-
-
-def _check_records(records: list[Record], path: Path) -> None:
-    """Every record has its fields, and together they are all draws of all sources: a file cut between lines is noticed."""
-    for index, record in enumerate(records):
-        if not isinstance(record, dict) or any(type(record.get(key)) is not kind for key, kind in _RECORD_TYPES.items()):
-            raise ArtifactError(f"record {index} of {path.name} lacks one of {', '.join(_RECORD_TYPES)}; download it again")
-    num_sources = max((record["source"] for record in records), default=-1) + 1
-    num_draws = max((record["draw"] for record in records), default=-1) + 1
-    expected = [(draw * num_sources + source, draw, source) for draw in range(num_draws) for source in range(num_sources)]
-    if [(record["sequence_id"], record["draw"], record["source"]) for record in records] != expected or not records:
-        raise ArtifactError(f"{path.name} does not hold every draw of every sequence in order; download it again")
-
-
-def _hash_records(records: Iterable[Record]) -> str:
-    digest = hashlib.sha256()
-    for record in records:
-        digest.update(json.dumps(record, sort_keys=True).encode() + b"\n")
-    return digest.hexdigest()
-
-
-def _hash_tensors(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
-    digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
-    for name, tensor in sorted(tensors.items()):
-        digest.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
-        digest.update(tensor.flatten().view(torch.uint8).numpy().data)
-    return digest.hexdigest()
+def _hashed_parts(tensors: Mapping[str, Tensor]) -> Iterator[tuple[str, str, tuple[int, ...], Any]]:
+    for name, tensor in tensors.items():
+        content = tensor.flatten().view(torch.uint8).numpy().data
+        yield name, str(tensor.dtype).removeprefix("torch."), tuple(tensor.shape), content

@@ -9,6 +9,7 @@ from pydantic import Field, model_serializer
 from farzi_core.config import SpecModel
 
 Tokenizer = Literal["words", "characters"]
+END_OF_LINE = "<eos>"
 ColumnName = Annotated[str, Field(min_length=1, max_length=200)] | Annotated[int, Field(ge=0, le=10_000)]
 
 

@@ -17,19 +17,12 @@ from typing import Any
 
 import torch
 
-from farzi_core.artifacts import (
-    SYNTHETIC_NAME,
-    VOCABULARY_NAME,
-    SyntheticFile,
-    hash_vocabulary,
-    write_sequences,
-    write_synthetic,
-    write_vocabulary,
-)
+from farzi_core.artifacts import SYNTHETIC_NAME, SyntheticFile, write_synthetic
 from farzi_core.config import DistillationSpec
 from farzi_core.data.sequences import SequenceDataset
 from farzi_core.distillation.checkpoint import Checkpoint
-from farzi_core.distillation.outer_loop import LOOKS_PER_VALIDATION, Distilled, OuterLoop, OuterStep
+from farzi_core.distillation.descent import LOOKS_PER_VALIDATION, Distilled
+from farzi_core.distillation.outer_loop import OuterLoop, OuterStep
 from farzi_core.distillation.setting import Setting, prepare_setting
 from farzi_core.distillation.teachers import (
     TeacherTraining,
@@ -38,6 +31,7 @@ from farzi_core.distillation.teachers import (
     pack_trajectory,
     unpack_trajectory,
 )
+from farzi_core.drawing import DEFAULT_DRAWS
 from farzi_core.errors import ArtifactError
 from farzi_core.evaluation.comparison import (
     DISTILLED,
@@ -55,7 +49,15 @@ from farzi_core.evaluation.report import build_report, summarise_report, write_r
 from farzi_core.manifest import build_manifest
 from farzi_core.progress import ArtifactFile, Phase, PhaseStarted, Progress, ResultReady, StepFinished, ValidationMeasured
 from farzi_core.seeding import derive_generator, derive_seed
-from farzi_core.synthetic.hard import DEFAULT_DRAWS, sample_hard_sequences
+from farzi_core.sequence_files import (
+    SEQUENCES_JSONL_NAME,
+    SEQUENCES_PARQUET_NAME,
+    VOCABULARY_NAME,
+    hash_vocabulary,
+    write_sequences,
+    write_vocabulary,
+)
+from farzi_core.soft_tokens import read_soft_tokens
 from farzi_core.work import (
     WorkMeter,
     expected_synthetic_steps,
@@ -240,21 +242,23 @@ class DistillationPipeline:
         yield ResultReady(tuple(files), manifest, summarise_report(report, self._setting.metric))
 
     def _write_data(self, distilled: Distilled, training: dict[str, Any]) -> list[ArtifactFile]:
-        synthetic, vocabulary = distilled.synthetic, self._dataset.vocabulary
+        tokens, tokenizer = self._dataset.vocabulary.tokens, self._dataset.tokenizer
         content = SyntheticFile(
-            synthetic,
+            distilled.synthetic,
             task=self._dataset.task,
-            vocabulary_sha256=hash_vocabulary(vocabulary.tokens),
+            vocabulary_sha256=hash_vocabulary(tokens),
             training=training,
+            hard_seed=self._seeds()[_PUBLISHED_HARD_SEED],
+            tokenizer=tokenizer,
         )
-        events = sample_hard_sequences(synthetic.probabilities(), DEFAULT_DRAWS, self._seeds()[_PUBLISHED_HARD_SEED])
-        return [
-            write_synthetic(content, self._directory / SYNTHETIC_NAME),
-            *write_sequences(
-                events, vocabulary.tokens, self._directory, draws=DEFAULT_DRAWS, tokenizer=self._dataset.tokenizer
-            ),
-            write_vocabulary(vocabulary.tokens, self._directory / VOCABULARY_NAME),
+        synthetic = write_synthetic(content, self._directory / SYNTHETIC_NAME)
+        # Drawn from the file, as every later draw is: what was published is the beginning of it.
+        events = read_soft_tokens(synthetic.path).draw(DEFAULT_DRAWS)
+        sequences = [
+            write_sequences(events, tokens, self._directory / name, draws=DEFAULT_DRAWS, tokenizer=tokenizer)
+            for name in (SEQUENCES_JSONL_NAME, SEQUENCES_PARQUET_NAME)
         ]
+        return [synthetic, *sequences, write_vocabulary(tokens, self._directory / VOCABULARY_NAME)]
 
     def _finish_step(self, step: int, metrics: dict[str, float]) -> StepFinished:
         return StepFinished(self._phase, self._meter.done, self._meter.total, step, metrics)

@@ -7,7 +7,6 @@ models. Blank lines are passed over.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,11 +17,10 @@ from farzi_core.data.interaction_rows import require_max_rows
 from farzi_core.data.line_blocks import PYTHON_BLOCK_BYTES, LineBlock, LineBlocks, OnProgress
 from farzi_core.data.problems import Problem, ProblemLog, shorten
 from farzi_core.data.sequences import SequenceDataset, Vocabulary
-from farzi_core.data_options import DatasetOptions, Tokenizer
+from farzi_core.data_options import END_OF_LINE, DatasetOptions, Tokenizer
 from farzi_core.errors import DataError
 
 UNKNOWN = "<unk>"
-END_OF_LINE = "<eos>"
 _UNKNOWN_CODE, _END_CODE = 0, 1
 _NUM_SPECIAL = 2
 
@@ -70,18 +68,6 @@ def read_text(
 def tokenize(line: str, tokenizer: Tokenizer) -> list[str]:
     """Cut one line into words or characters, without its outer white space."""
     return line.split() if tokenizer == "words" else list(line.strip())
-
-
-def join_text(tokens: Sequence[str], tokenizer: Tokenizer) -> str:
-    """Join events to text, the inverse of :func:`tokenize`: ``<eos>`` becomes a line end."""
-    separator = " " if tokenizer == "words" else ""
-    lines: list[list[str]] = [[]]
-    for token in tokens:
-        if token == END_OF_LINE:
-            lines.append([])
-        else:
-            lines[-1].append(token)
-    return "\n".join(separator.join(line) for line in lines)
 
 
 def count_held_out_lines(num_lines: int, options: DatasetOptions) -> tuple[int, int]:

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from farzi_core.drawing import draw_events, draw_uniforms
 from farzi_core.errors import ConfigError, NumericalError
 
-DEFAULT_DRAWS = 4
 _BLOCK_NUMBERS = 2**22
 
 
@@ -25,7 +26,8 @@ def sample_hard_sequences(probabilities: Tensor, draws: int, seed: int) -> Tenso
     Args:
         probabilities: (S, L, V), float, at least 0; a position is scaled to sum to 1.
         draws: samples of every synthetic sequence, at least 1.
-        seed: of the draws; the same seed gives the same sequences, on any device up to rounding of the probabilities.
+        seed: of the draws, at least 0; the same seed gives the same sequences, on any device up to rounding of the
+            probabilities, and more draws begin with what fewer are.
 
     Returns:
         int64 (draws * S, L) on the CPU; row ``d * S + s`` is draw d of sequence s. An event of probability 0 is never drawn.
@@ -39,18 +41,12 @@ def sample_hard_sequences(probabilities: Tensor, draws: int, seed: int) -> Tenso
     if draws < 1:
         raise ConfigError(f"draws={draws} was given; at least 1 sequence must be drawn", pointer="/draws")
     num_sequences, length, _ = probabilities.shape
-    generator = torch.Generator().manual_seed(seed)
-    blocks = []
+    uniforms = draw_uniforms(draws, num_sequences * length, seed)
+    blocks, done = [], 0
     for block in _blocks_of_positions(probabilities):
-        cumulative = block.double().cumsum(-1)
-        total = cumulative[:, -1:].contiguous()
-        # Uniform numbers come position by position, so that the block size does not change the result.
-        uniform = torch.rand(block.shape[0], draws, generator=generator, dtype=torch.float64).to(block.device)
-        drawn = torch.searchsorted(cumulative, uniform * total, right=True)
-        last_possible = torch.searchsorted(cumulative, total)
-        blocks.append(torch.minimum(drawn, last_possible).cpu())
-    events = torch.cat(blocks).reshape(num_sequences, length, draws)
-    return events.permute(2, 0, 1).reshape(draws * num_sequences, length)
+        blocks.append(draw_events(block.double().cpu().numpy(), uniforms[:, done : done + len(block)]))
+        done += len(block)
+    return torch.from_numpy(np.concatenate(blocks, axis=1)).long().reshape(draws * num_sequences, length)
 
 
 def argmax_hard_sequences(probabilities: Tensor) -> Tensor:

@@ -2,30 +2,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import datasets
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from safetensors.torch import save_file
 
-from farzi_core import artifacts, manifest
-from farzi_core.artifacts import (
-    SyntheticFile,
-    hash_vocabulary,
-    load_synthetic,
-    read_sequences_jsonl,
-    read_sequences_parquet,
-    read_vocabulary,
-    write_sequences,
-    write_synthetic,
-    write_vocabulary,
-)
+from farzi_core import artifacts, manifest, sequence_files
+from farzi_core.artifacts import SyntheticFile, load_synthetic, write_synthetic
+from farzi_core.data_options import Tokenizer
 from farzi_core.errors import ArtifactError
 from farzi_core.manifest import (
     build_manifest,
@@ -34,13 +27,35 @@ from farzi_core.manifest import (
     verify_files,
     write_manifest,
 )
+from farzi_core.progress import ArtifactFile
+from farzi_core.sequence_files import (
+    hash_vocabulary,
+    read_sequences_jsonl,
+    read_sequences_parquet,
+    read_vocabulary,
+    write_sequences,
+    write_vocabulary,
+)
+from farzi_core.soft_tokens import read_soft_tokens
 from farzi_core.synthetic.base import Synthetic
 from farzi_core.synthetic.factorized import FactorizedSynthetic
 from farzi_core.synthetic.free import FreeSynthetic
 from farzi_core.synthetic.tucker import TuckerSynthetic
 
 TOKENS = ("tt0111161", "Amélie", 'a "b", c', "new\nline", "日本", "f")
-EVENTS = torch.tensor([[0, 1, 2], [3, 4, 5], [5, 4, 3], [2, 1, 0]])
+EVENTS = np.array([[0, 1, 2], [3, 4, 5], [5, 4, 3], [2, 1, 0]])
+
+
+def write_both(
+    events: NDArray[np.integer],
+    tokens: Sequence[str],
+    directory: Path,
+    *,
+    draws: int,
+    tokenizer: Tokenizer | None = None,
+) -> list[ArtifactFile]:
+    names = ("sequences.jsonl", "sequences.parquet")
+    return [write_sequences(events, tokens, directory / name, draws=draws, tokenizer=tokenizer) for name in names]
 
 
 def make_synthetic() -> SyntheticFile:
@@ -97,6 +112,7 @@ def test_a_file_of_the_first_release_is_read_unchanged(tmp_path: Path) -> None:
     path = tmp_path / "synthetic.safetensors"
     save_file(tensors, path, metadata={"farzi": json.dumps({**header, "sha256": digest.hexdigest()})})
     read = load_synthetic(path)
+    assert (read.hard_seed, read.tokenizer) == (0, None)
     expected = (tensors["latents"] @ tensors["token_decoder"] / 0.5).softmax(-1)
     assert torch.equal(read.synthetic.probabilities(), expected)
     assert read.training == {"lr": 0.006}
@@ -108,6 +124,8 @@ def test_a_parameterisation_of_a_newer_version_is_named(tmp_path: Path, monkeypa
         path = write_synthetic(make_synthetic(), tmp_path / "s.safetensors").path
     with pytest.raises(ArtifactError, match="'hypernetwork' is not known"):
         load_synthetic(path)
+    with pytest.raises(ArtifactError, match="install a newer farzi"):
+        read_soft_tokens(path)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
@@ -139,14 +157,15 @@ def flip_every(path: Path, step: int, read: Callable[[Path], Any]) -> tuple[int,
     return refused, tried
 
 
-def test_a_flipped_bit_in_synthetic_data_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("read", [load_synthetic, read_soft_tokens])
+def test_a_flipped_bit_in_synthetic_data_is_refused(tmp_path: Path, read: Callable[[Path], Any]) -> None:
     path = write_synthetic(make_synthetic(), tmp_path / "s.safetensors").path
-    refused, tried = flip_every(path, 1, load_synthetic)
+    refused, tried = flip_every(path, 1, read)
     assert refused >= tried - 8  # padding after the header
 
 
 def test_a_flipped_bit_in_the_parquet_file_is_refused_or_harmless(tmp_path: Path) -> None:
-    write_sequences(EVENTS, TOKENS, tmp_path, draws=2)
+    write_both(EVENTS, TOKENS, tmp_path, draws=2)
     refused, tried = flip_every(tmp_path / "sequences.parquet", 7, read_sequences_parquet)
     assert refused > tried / 4
 
@@ -169,7 +188,7 @@ READERS: dict[str, Callable[[Path], Any]] = {
 def write_all(directory: Path) -> dict[str, Any]:
     files = [
         write_synthetic(make_synthetic(), directory / "synthetic.safetensors"),
-        *write_sequences(EVENTS, TOKENS, directory, draws=2),
+        *write_both(EVENTS, TOKENS, directory, draws=2),
         write_vocabulary(TOKENS, directory / "vocabulary.json"),
     ]
     content = build_manifest(spec={"seed": 3}, data_sha256="ab" * 32, seeds={"hard_sequences": 7})
@@ -200,6 +219,7 @@ def test_missing_files_are_refused(tmp_path: Path, name: str) -> None:
 def test_another_version_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(artifacts, "FORMAT_VERSION", 9)
+        patch.setattr(sequence_files, "FORMAT_VERSION", 9)
         patch.setattr(manifest, "MANIFEST_VERSION", 9)
         write_all(tmp_path)
     with pytest.raises(ArtifactError, match="has version 9, this release reads 1"):
@@ -207,7 +227,7 @@ def test_another_version_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_records_hold_the_users_own_ids(tmp_path: Path) -> None:
-    write_sequences(EVENTS, TOKENS, tmp_path, draws=2)
+    write_both(EVENTS, TOKENS, tmp_path, draws=2)
     expected = [
         {"sequence_id": 0, "draw": 0, "source": 0, "events": ["tt0111161", "Amélie", 'a "b", c']},
         {"sequence_id": 1, "draw": 0, "source": 1, "events": ["new\nline", "日本", "f"]},
@@ -220,7 +240,7 @@ def test_records_hold_the_users_own_ids(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("kind", "name"), [("parquet", "sequences.parquet"), ("json", "sequences.jsonl")])
 def test_the_datasets_library_loads_them(tmp_path: Path, kind: str, name: str) -> None:
-    write_sequences(EVENTS, TOKENS, tmp_path, draws=2)
+    write_both(EVENTS, TOKENS, tmp_path, draws=2)
     loaded = datasets.load_dataset(kind, data_files=str(tmp_path / name), cache_dir=str(tmp_path / "cache"), split="train")
     assert loaded.column_names == ["sequence_id", "draw", "source", "events"]
     assert loaded[1]["events"] == ["new\nline", "日本", "f"]
@@ -228,7 +248,7 @@ def test_the_datasets_library_loads_them(tmp_path: Path, kind: str, name: str) -
 
 def test_words_are_joined_to_text(tmp_path: Path) -> None:
     tokens = ("the", "cat", "<eos>", "sat")
-    write_sequences(torch.tensor([[0, 1, 2, 0, 3]]), tokens, tmp_path, draws=1, tokenizer="words")
+    write_both(np.array([[0, 1, 2, 0, 3]]), tokens, tmp_path, draws=1, tokenizer="words")
     assert read_sequences_jsonl(tmp_path / "sequences.jsonl")[0]["text"] == "the cat\nthe sat"
     assert read_sequences_parquet(tmp_path / "sequences.parquet")[0]["text"] == "the cat\nthe sat"
 
@@ -237,7 +257,7 @@ def test_words_are_joined_to_text(tmp_path: Path) -> None:
 @given(tokens=st.lists(st.text(st.characters(exclude_categories=["Cs"])), min_size=1, max_size=6, unique=True))
 def test_any_token_survives_every_file(tmp_path_factory: pytest.TempPathFactory, tokens: list[str]) -> None:
     directory = tmp_path_factory.mktemp("tokens")
-    write_sequences(torch.arange(len(tokens)).reshape(1, -1), tokens, directory, draws=1)
+    write_both(np.arange(len(tokens)).reshape(1, -1), tokens, directory, draws=1)
     write_vocabulary(tokens, directory / "vocabulary.json")
     assert read_sequences_jsonl(directory / "sequences.jsonl")[0]["events"] == tokens
     assert read_sequences_parquet(directory / "sequences.parquet")[0]["events"] == tokens
@@ -263,7 +283,7 @@ def test_lines_that_are_no_records_are_refused(tmp_path: Path, line: str) -> Non
 
 
 def test_a_file_cut_between_lines_is_refused(tmp_path: Path) -> None:
-    write_sequences(EVENTS, TOKENS, tmp_path, draws=2)
+    write_both(EVENTS, TOKENS, tmp_path, draws=2)
     path = tmp_path / "sequences.jsonl"
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
     with pytest.raises(ArtifactError, match="every draw of every sequence"):

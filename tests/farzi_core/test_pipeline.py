@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from farzi_core.artifacts import load_synthetic, read_sequences_jsonl, read_vocabulary
+from farzi_core.artifacts import load_synthetic
 from farzi_core.config import DistillationSpec
 from farzi_core.data.sequences import SequenceDataset
 from farzi_core.errors import ArtifactError, ConfigError
 from farzi_core.pipeline import PHASES, DistillationPipeline
 from farzi_core.progress import Phase, PhaseStarted, Progress, ResultReady, StepFinished, ValidationMeasured
+from farzi_core.sequence_files import read_sequences_jsonl, read_vocabulary
 from tests.farzi_core.markov import draw_chains, interactions, make_dataset, text, tiny_spec
 
 SHA = "0" * 64

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farzi_core.data.text import join_text, tokenize
+from farzi_core.data.text import tokenize
+from farzi_core.sequence_files import join_text
 from tests.farzi_core.data.uploads import places, read_bytes
 
 LINES = ["the cat sat", "the dog sat", "a cat ran", "the cat ran", "a bird flew"]

@@ -1,0 +1,52 @@
+"""Drawing hard sequences from soft tokens, by numbers that are the same on every machine. Imports numpy, no torch.
+
+Draw d of a data set is one sample of every position, made of random numbers of its own: asking for more draws adds to those
+there are and changes none. Knows nothing of where the probabilities come from.
+
+Shape letters: N positions, V vocabulary, K draws.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+DEFAULT_DRAWS = 4
+MAX_DRAWS = 100
+FloatArray = NDArray[np.float64]
+
+
+def draw_uniforms(draws: int, num_positions: int, seed: int) -> FloatArray:
+    """Return the random numbers of all draws, (K, N), at least 0 and below 1.
+
+    The bits are those of Philox with key (seed, draw), a counter-based generator whose stream numpy never changes.
+
+    Args:
+        draws: K.
+        num_positions: N.
+        seed: at least 0, below 2^64.
+    """
+    rows = [np.random.Philox(key=np.array([seed, draw], dtype=np.uint64)).random_raw(num_positions) for draw in range(draws)]
+    bits = np.stack(rows) >> np.uint64(11)
+    return bits.astype(np.float64) * 2.0**-53
+
+
+def draw_events(probabilities: FloatArray, uniforms: FloatArray) -> NDArray[np.int32]:
+    """Return one event for each random number: the first whose cumulative probability is above it.
+
+    Args:
+        probabilities: (N, V), at least 0, with a positive sum at each position.
+        uniforms: (K, N), as :func:`draw_uniforms` returns them.
+
+    Returns:
+        int32 (K, N); an event of probability 0 is never drawn.
+
+    Cost: O(N (V + K log V)).
+    """
+    events = np.empty(uniforms.shape, dtype=np.int32)
+    cumulative = probabilities.cumsum(1)
+    for position, row in enumerate(cumulative):
+        total = row[-1]
+        drawn = np.searchsorted(row, uniforms[:, position] * total, side="right")
+        events[:, position] = np.minimum(drawn, np.searchsorted(row, total))
+    return events
