@@ -16,7 +16,7 @@ from typing import Any
 from farzi_core.config import Architecture
 from farzi_core.distillation.baselines import pick_random_sequences
 from farzi_core.distillation.checkpoint import Checkpoint
-from farzi_core.distillation.outer_loop import Distilled
+from farzi_core.distillation.descent import Distilled
 from farzi_core.distillation.setting import Setting
 from farzi_core.distillation.teachers import real_data, real_plan
 from farzi_core.evaluation.metrics import Scores, load_scores

@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from torch import Tensor
 
 from farzi_core.data.sequences import Vocabulary
-from farzi_core.distillation.outer_loop import Distilled
+from farzi_core.distillation.descent import Distilled
 from farzi_core.distillation.setting import Setting
 from farzi_core.evaluation.figures import Series, draw_entropy, draw_outer_loop, draw_ratios, draw_validation
 from farzi_core.evaluation.report import Report

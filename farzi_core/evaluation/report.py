@@ -15,7 +15,7 @@ import numpy as np
 
 from farzi_core.config import Architecture
 from farzi_core.data.splits import HeldOutStream
-from farzi_core.distillation.outer_loop import Distilled
+from farzi_core.distillation.descent import Distilled
 from farzi_core.distillation.setting import Setting
 from farzi_core.evaluation.comparison import DISTILLED, FULL_DATA, Cell, Comparison
 from farzi_core.evaluation.held_out import REPEAT_SHARE

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from farzi_core.distillation.outer_loop import Distilled
+from farzi_core.distillation.descent import Distilled
 from farzi_core.distillation.setting import Setting, prepare_setting
 from farzi_core.distillation.start import make_start
 from farzi_core.distillation.teachers import TeacherTraining

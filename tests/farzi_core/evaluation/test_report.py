@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from farzi_core.data.sequences import SequenceDataset, Vocabulary
-from farzi_core.distillation.outer_loop import Distilled
+from farzi_core.distillation.descent import Distilled
 from farzi_core.distillation.setting import Setting, prepare_setting
 from farzi_core.distillation.start import make_start
 from farzi_core.distillation.teachers import TeacherTraining

@@ -1,0 +1,248 @@
+"""Synthetic data on their way down a loss: what every method that learns them shares, wherever its gradient comes from.
+
+One step: pull the gradient back from the soft tokens to what makes them, clip it at its own running median (a fixed bound
+lets spikes through), take an Adam step whose learning rate falls to 0 by a cosine, follow with a moving average. Now and then
+a fresh student is trained on the average, and the average that trained the best one is the result.
+
+Knows nothing of losses on soft tokens: a caller asks for the soft tokens, and gives a gradient with respect to them.
+
+Shape letters: S synthetic sequences, L length, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from statistics import median
+
+import torch
+from torch import Tensor
+
+from farzi_core.distillation.checkpoint import Checkpoint
+from farzi_core.distillation.setting import Setting
+from farzi_core.errors import NumericalError
+from farzi_core.evaluation.training import SoftData, StudentTraining, TrainingPlan
+from farzi_core.metagrad import AdamConfig, AdamState, adam_step, init_state
+from farzi_core.metagrad.vectors import ParamLayout
+from farzi_core.synthetic.base import Synthetic
+
+MEDIAN_STEPS = 50
+LOOKS_PER_VALIDATION = 5
+_LOG_LR = "log_inner_lr"
+_OUTER_ADAM = AdamConfig(eps_root=0.0)
+
+
+@dataclass(frozen=True)
+class Distilled:
+    """Synthetic data together with the inner learning rate it was made for."""
+
+    synthetic: Synthetic
+    inner_lr: float
+
+
+@dataclass(frozen=True)
+class Validation:
+    """One validation of the averaged synthetic data.
+
+    Attributes:
+        value: metric of a fresh student trained on them.
+        best: whether that is the best so far.
+    """
+
+    value: float
+    best: bool
+
+
+@dataclass(frozen=True)
+class SoftTokens:
+    """Soft tokens with the graph to the tensors that make them.
+
+    Attributes:
+        tensors: of the synthetic data, by name; the leaves of the graph.
+        with_graph: (S, L, V), a function of them.
+    """
+
+    tensors: dict[str, Tensor]
+    with_graph: Tensor
+
+    @property
+    def probabilities(self) -> Tensor:
+        """(S, L, V), without the graph."""
+        return self.with_graph.detach()
+
+    def pull_back(self, adj_probabilities: Tensor) -> dict[str, Tensor]:
+        """Return the gradient by tensor name; once only, the graph is freed."""
+        grads = torch.autograd.grad(self.with_graph, list(self.tensors.values()), adj_probabilities)
+        return dict(zip(self.tensors, grads, strict=True))
+
+
+def cosine_lr(lr: float, step: int, num_steps: int) -> float:
+    """Return the learning rate of outer step ``step`` (from 0): ``lr (1 + cos(pi step / num_steps)) / 2``."""
+    return lr * 0.5 * (1.0 + math.cos(math.pi * step / num_steps))
+
+
+def clip_factor(norms: Sequence[float], clip_norm: float | str | None) -> float:
+    """Return what the newest gradient is multiplied by, so that its norm is at most the bound.
+
+    Args:
+        norms: norms so far, the newest last and counted in the median.
+        clip_norm: a number, ``"median"`` of the last 50, or None for no bound.
+    """
+    newest = norms[-1]
+    if clip_norm is None or newest == 0.0:
+        return 1.0
+    bound = median(norms[-MEDIAN_STEPS:]) if isinstance(clip_norm, str) else clip_norm
+    return min(1.0, bound / newest)
+
+
+class SyntheticDescent:
+    """Synthetic data that move along gradients, as ``outer`` of the spec says.
+
+    Args:
+        setting: data and student.
+        start: synthetic data before the first step.
+        learn_lr: whether the inner learning rate moves with them; it needs ``adj_lr`` at every step.
+    """
+
+    def __init__(self, setting: Setting, start: Synthetic, *, learn_lr: bool) -> None:
+        self._setting, self._start = setting, start
+        tensors = start.tensors()
+        if learn_lr:
+            tensors[_LOG_LR] = torch.tensor(math.log(setting.spec.inner.lr), dtype=setting.dtype, device=setting.device)
+        self._layout = ParamLayout(tensors)
+        self._state = init_state(self._layout.flatten(tensors))
+        self._average = self._state.params
+        self._best = self._average
+        self._best_value: float | None = None
+        self._validations_since_best = 0
+        self._norms: list[float] = []
+
+    @property
+    def step(self) -> int:
+        """Steps taken."""
+        return self._state.step
+
+    @property
+    def finished(self) -> bool:
+        """Whether all steps are taken or patience has run out."""
+        outer = self._setting.spec.outer
+        return self.step >= outer.num_steps or (outer.patience is not None and self._validations_since_best >= outer.patience)
+
+    @property
+    def current(self) -> Distilled:
+        """The synthetic data as they are, not averaged."""
+        return self._distilled(self._state.params)
+
+    @property
+    def best(self) -> Distilled:
+        """The averaged synthetic data of the best validation; the start before the first one."""
+        return self._distilled(self._best)
+
+    def soften(self) -> SoftTokens:
+        """Return the soft tokens of :attr:`current`, for one :meth:`move`."""
+        synthetic = self.current.synthetic
+        tensors = {name: tensor.requires_grad_() for name, tensor in synthetic.tensors().items()}
+        return SoftTokens(tensors, synthetic.with_tensors(tensors).probabilities())
+
+    def move(self, soft_tokens: SoftTokens, adj_probabilities: Tensor, adj_lr: Tensor | None = None) -> float:
+        """Take one step against a gradient.
+
+        Args:
+            soft_tokens: of the data as they are; what :meth:`soften` returned.
+            adj_probabilities: d loss / d probabilities (S, L, V).
+            adj_lr: d loss / d inner learning rate; only read where that is learned.
+
+        Returns:
+            The norm of the gradient with respect to the synthetic data's tensors, before clipping.
+
+        Raises:
+            NumericalError: the gradient is not finite.
+        """
+        outer, inner_lr = self._setting.spec.outer, self.current.inner_lr
+        grads = soft_tokens.pull_back(adj_probabilities)
+        self._norms = [*self._norms, self._norm(grads)][-MEDIAN_STEPS:]
+        if _LOG_LR in self._layout.names:
+            assert adj_lr is not None, "a learned inner learning rate needs its gradient"
+            grads[_LOG_LR] = adj_lr * inner_lr  # d / d log lr
+        flat = self._layout.flatten(grads) * clip_factor(self._norms, outer.clip_norm)
+        lr = cosine_lr(outer.lr, self.step, outer.num_steps)
+        self._state = adam_step(self._state, flat, replace(_OUTER_ADAM, lr=lr))
+        self._average = torch.lerp(self._average, self._state.params, 1.0 - outer.average_decay)
+        return self._norms[-1]
+
+    def _norm(self, grads: dict[str, Tensor]) -> float:
+        norm = float(torch.linalg.vector_norm(torch.cat([grad.flatten() for grad in grads.values()])))
+        if not math.isfinite(norm):
+            raise NumericalError(
+                f"the gradient of the synthetic data is {norm} at outer step {self.step + 1}; shorten meta_gradient.window or "
+                "lower inner.lr",
+                step=self.step + 1,
+                tensor="meta_gradient",
+            )
+        return norm
+
+    def validate(self) -> Validation | None:
+        """Train a fresh student on the average, when the last step was one to validate; keep the average if it is the best."""
+        outer = self._setting.spec.outer
+        if self.step % outer.validate_every != 0 and self.step != outer.num_steps:
+            return None
+        value, is_best = self._measure(self._distilled(self._average))
+        self._validations_since_best += 1
+        if is_best:
+            self._best_value, self._best, self._validations_since_best = value, self._average, 0
+        return Validation(value, is_best)
+
+    def _measure(self, distilled: Distilled) -> tuple[float, bool]:
+        """Train one fresh student, the same at every validation, and compare its best look with the best so far."""
+        setting = self._setting
+        inner = setting.spec.inner
+        plan = TrainingPlan(setting.inner_adam(distilled.inner_lr), inner.num_steps, LOOKS_PER_VALIDATION, None, setting.metric)
+        batch_size = inner.batch_size or setting.spec.synthetic.num_sequences
+        training = StudentTraining(
+            setting.student,
+            SoftData(distilled.synthetic.probabilities(), batch_size),
+            setting.validation,
+            plan,
+            seed=setting.spec.seed,
+            purpose=("outer_validation",),
+            dtype=setting.dtype,
+            device=setting.device,
+        )
+        while not training.finished:
+            training.advance()
+        value = training.best_value
+        assert value is not None
+        return value, plan.is_better(value, self._best_value)
+
+    def _distilled(self, flat: Tensor) -> Distilled:
+        tensors = self._layout.name(flat)
+        log_lr = tensors.pop(_LOG_LR, None)
+        inner_lr = self._setting.spec.inner.lr if log_lr is None else math.exp(float(log_lr))
+        return Distilled(self._start.with_tensors(tensors), inner_lr)
+
+    def checkpoint(self) -> Checkpoint:
+        """Return the state between two steps."""
+        tensors = {
+            "current": self._state.params,
+            "exp_avg": self._state.exp_avg,
+            "exp_avg_sq": self._state.exp_avg_sq,
+            "average": self._average,
+            "best": self._best,
+        }
+        values = {
+            "step": self.step,
+            "best_value": self._best_value,
+            "validations_since_best": self._validations_since_best,
+            "norms": self._norms,
+        }
+        return Checkpoint(tensors, values)
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Go on from a state that :meth:`checkpoint` returned."""
+        tensors = {name: tensor.to(self._setting.device) for name, tensor in checkpoint.tensors.items()}
+        values = checkpoint.values
+        self._state = AdamState(tensors["current"], tensors["exp_avg"], tensors["exp_avg_sq"], values["step"])
+        self._average, self._best = tensors["average"], tensors["best"]
+        self._best_value = values["best_value"]
+        self._validations_since_best, self._norms = values["validations_since_best"], list(values["norms"])
