@@ -9,14 +9,22 @@ from collections.abc import Callable
 
 from farzi_core.config import Architecture, StudentConfig
 from farzi_core.errors import ConfigError
+from farzi_core.students.fmlp import FMLP
+from farzi_core.students.gru4rec import GRU4Rec
 from farzi_core.students.losses import embedded_next_event_loss, next_event_loss, soft_next_event_loss
+from farzi_core.students.lstm_lm import LSTMLM
+from farzi_core.students.narm import NARM
 from farzi_core.students.protocol import Params, Student
 from farzi_core.students.sasrec import SASRec
 from farzi_core.students.transformer_lm import TransformerLM
 
 _ARCHITECTURES: dict[Architecture, Callable[[StudentConfig, int], Student]] = {
     "sasrec": SASRec,
+    "gru4rec": GRU4Rec,
+    "fmlp": FMLP,
+    "narm": NARM,
     "transformer_lm": TransformerLM,
+    "lstm": LSTMLM,
 }
 
 
@@ -32,6 +40,10 @@ def build_student(config: StudentConfig, vocab_size: int) -> Student:
 
 
 __all__ = [
+    "FMLP",
+    "LSTMLM",
+    "NARM",
+    "GRU4Rec",
     "Params",
     "SASRec",
     "Student",

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  torch's own idiom
 
+from farzi_core.errors import ConfigError
 from farzi_core.students.protocol import Params
 
 INIT_STD = 0.02
@@ -50,11 +51,11 @@ class BlockStack:
         params: Params = {}
         for i in range(self.num_blocks):
             block = f"blocks.{i}"
-            params |= _init_linear(f"{block}.attention_in", self.hidden_size, 3 * self.hidden_size, generator, dtype)
-            params |= _init_linear(f"{block}.attention_out", self.hidden_size, self.hidden_size, generator, dtype)
-            params |= _init_linear(f"{block}.feed_forward_in", self.hidden_size, self.feed_forward_size, generator, dtype)
-            params |= _init_linear(f"{block}.feed_forward_out", self.feed_forward_size, self.hidden_size, generator, dtype)
-        return params | _init_norm("final_norm", self.hidden_size, generator, dtype)
+            params |= init_linear(f"{block}.attention_in", self.hidden_size, 3 * self.hidden_size, generator, dtype)
+            params |= init_linear(f"{block}.attention_out", self.hidden_size, self.hidden_size, generator, dtype)
+            params |= init_linear(f"{block}.feed_forward_in", self.hidden_size, self.feed_forward_size, generator, dtype)
+            params |= init_linear(f"{block}.feed_forward_out", self.feed_forward_size, self.hidden_size, generator, dtype)
+        return params | init_norm("final_norm", self.hidden_size, generator, dtype)
 
     def apply(self, params: Params, inputs: Tensor, mask: Tensor | None, dropout_generator: torch.Generator | None) -> Tensor:
         """Run (B, L, H) through all blocks and the final norm -> (B, L, H)."""
@@ -86,10 +87,26 @@ class BlockStack:
         return linear(params, f"{block}.feed_forward_out", self.activation(linear(params, f"{block}.feed_forward_in", states)))
 
 
-def normal_table(rows: int, columns: int, generator: torch.Generator, dtype: torch.dtype) -> Tensor:
-    """Return a (rows, columns) table of small normal values; drawn in float32, so both precisions start alike."""
+def normal_table(rows: int, columns: int, generator: torch.Generator, dtype: torch.dtype, *, std: float = INIT_STD) -> Tensor:
+    """Return a (rows, columns) table of normal values; drawn in float32, so both precisions start alike."""
     values = torch.randn(rows, columns, generator=generator, device=generator.device, dtype=torch.float32)
-    return (values * INIT_STD).to(dtype)
+    return (values * std).to(dtype)
+
+
+def init_linear(
+    name: str, rows: int, columns: int, generator: torch.Generator, dtype: torch.dtype, *, std: float = INIT_STD
+) -> Params:
+    """Return a normal weight (rows, columns) and a bias of 0, as ``linear`` reads them."""
+    bias = torch.zeros(columns, device=generator.device, dtype=dtype)
+    return {f"{name}.weight": normal_table(rows, columns, generator, dtype, std=std), f"{name}.bias": bias}
+
+
+def init_norm(name: str, size: int, generator: torch.Generator, dtype: torch.dtype) -> Params:
+    """Return a scale of 1 and a shift of 0, as ``layer_norm`` reads them."""
+    return {
+        f"{name}.weight": torch.ones(size, device=generator.device, dtype=dtype),
+        f"{name}.bias": torch.zeros(size, device=generator.device, dtype=dtype),
+    }
 
 
 def linear(params: Params, name: str, inputs: Tensor) -> Tensor:
@@ -116,22 +133,20 @@ def dropout(inputs: Tensor, rate: float, generator: torch.Generator | None) -> T
     return inputs * ((noise >= rate).to(inputs.dtype) / (1.0 - rate))
 
 
+def check_length(length: int, longest: int) -> None:
+    """Raise ConfigError when sequences are longer than the parameters of a student reach."""
+    if length > longest:
+        raise ConfigError(
+            f"sequences of {length} events were given to a student that reads at most {longest}; "
+            "keep the last max_length events of each, or raise student.max_length",
+            pointer="/student/max_length",
+        )
+
+
 def embed_events(table: Tensor, events: Tensor) -> Tensor:
     """Look int64 ids up in a (V, H) table that has no padding row; negative ids give zeros."""
     embedded = F.embedding(events.clamp(min=0), table)
     return embedded * (events >= 0).unsqueeze(-1).to(table.dtype)
-
-
-def _init_linear(name: str, rows: int, columns: int, generator: torch.Generator, dtype: torch.dtype) -> Params:
-    bias = torch.zeros(columns, device=generator.device, dtype=dtype)
-    return {f"{name}.weight": normal_table(rows, columns, generator, dtype), f"{name}.bias": bias}
-
-
-def _init_norm(name: str, size: int, generator: torch.Generator, dtype: torch.dtype) -> Params:
-    return {
-        f"{name}.weight": torch.ones(size, device=generator.device, dtype=dtype),
-        f"{name}.bias": torch.zeros(size, device=generator.device, dtype=dtype),
-    }
 
 
 @lru_cache(maxsize=64)

@@ -13,8 +13,7 @@ import torch
 from torch import Tensor
 
 from farzi_core.config import StudentConfig
-from farzi_core.errors import ConfigError
-from farzi_core.students.layers import BlockStack, dropout, normal_table
+from farzi_core.students.layers import BlockStack, check_length, dropout, normal_table
 from farzi_core.students.protocol import Params
 from farzi_core.students.tied import EVENT_EMBEDDING, TiedEmbedding
 
@@ -52,12 +51,7 @@ class SASRec(TiedEmbedding):
         dropout_generator: torch.Generator | None = None,
     ) -> Tensor:
         length, longest = embedded.shape[1], self.config.max_length
-        if length > longest:
-            raise ConfigError(
-                f"sequences of {length} events were given to a student that reads at most {longest}; "
-                "keep the last max_length events of each, or raise student.max_length",
-                pointer="/student/max_length",
-            )
+        check_length(length, longest)
         inputs = embedded + params["position_embedding"][longest - length :]
         inputs = dropout(inputs, self.config.dropout, dropout_generator)
         return self._blocks.apply(params, inputs, mask, dropout_generator)

@@ -15,6 +15,10 @@ VOCAB_SIZE = 7
 CONFIGS = {
     "sasrec": StudentConfig(architecture="sasrec", hidden_size=4, num_layers=2, num_heads=1, max_length=9, dropout=0.5),
     "sasrec-heads": StudentConfig(architecture="sasrec", hidden_size=6, num_layers=1, num_heads=3, max_length=9),
+    "gru4rec": StudentConfig(architecture="gru4rec", hidden_size=4, num_layers=2, max_length=9, dropout=0.5),
+    "fmlp": StudentConfig(architecture="fmlp", hidden_size=4, num_layers=2, max_length=9, dropout=0.5),
+    "narm": StudentConfig(architecture="narm", hidden_size=4, num_layers=2, max_length=9, dropout=0.5),
+    "lstm": StudentConfig(architecture="lstm", hidden_size=4, num_layers=2, max_length=9, dropout=0.5),
     "lm": StudentConfig(architecture="transformer_lm", hidden_size=4, num_layers=2, num_heads=1, max_length=9, dropout=0.5),
     "lm-heads": StudentConfig(architecture="transformer_lm", hidden_size=8, num_layers=1, num_heads=2, max_length=9),
 }

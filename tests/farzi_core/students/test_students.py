@@ -106,7 +106,7 @@ def encode_with_dropout(case: Case, seed: int | None) -> torch.Tensor:
     return case.student.encode(case.params, embedded, dropout_generator=generator)
 
 
-@pytest.mark.parametrize("case", ["sasrec", "lm"], indirect=True)
+@pytest.mark.parametrize("case", ["sasrec", "gru4rec", "fmlp", "narm", "lm", "lstm"], indirect=True)
 def test_dropout_needs_a_generator_and_is_replayed_by_its_seed(case: Case) -> None:
     assert torch.equal(encode_with_dropout(case, None), encode_with_dropout(case, None))
     assert torch.equal(encode_with_dropout(case, 1), encode_with_dropout(case, 1))
@@ -134,8 +134,9 @@ def build(**changes: object) -> Student:
     return build_student(StudentConfig.model_validate(changes), VOCAB_SIZE)
 
 
-def test_histories_longer_than_sasrec_reads_are_refused_with_the_remedy() -> None:
-    student = build(architecture="sasrec", hidden_size=4, max_length=3)
+@pytest.mark.parametrize("architecture", ["sasrec", "fmlp"])
+def test_histories_longer_than_the_parameters_reach_are_refused_with_the_remedy(architecture: str) -> None:
+    student = build(architecture=architecture, hidden_size=4, max_length=3)
     params = student.init_params(torch.Generator().manual_seed(0), torch.float32)
     with pytest.raises(ConfigError, match=r"4 events .* at most 3; keep the last max_length"):
         student.encode(params, torch.zeros(1, 4, 4))
