@@ -72,6 +72,7 @@ ERRORS: dict[str, ErrorKind] = {
         422, "Idempotency-Key was used for another request", "Send a new key with every new request."
     ),
     "too_many_streams": ErrorKind(429, "Too many event streams are open", "Close some, or poll events.", retryable=True),
+    "too_many_drawings": ErrorKind(429, "Too many downloads are being drawn", "Repeat a little later.", retryable=True),
     "internal_error": ErrorKind(
         500, "The service failed", "Repeat the request; if it fails again, report its request_id.", retryable=True
     ),

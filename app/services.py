@@ -30,6 +30,7 @@ class Services:
     metrics: HttpMetrics
     stopping: threading.Event
     stream_slots: threading.BoundedSemaphore = field(repr=False)
+    drawing_slots: threading.BoundedSemaphore = field(repr=False)
 
     def close(self) -> None:
         self.store.close()
@@ -37,6 +38,8 @@ class Services:
 
 
 MAX_EVENT_STREAMS = 500
+# Drawing is arithmetic: more of it at once would only keep other requests from the processor.
+MAX_DRAWINGS = 2
 
 
 def open_services(settings: Settings, metrics: HttpMetrics, stopping: threading.Event) -> Services:
@@ -59,4 +62,5 @@ def open_services(settings: Settings, metrics: HttpMetrics, stopping: threading.
         metrics=metrics,
         stopping=stopping,
         stream_slots=threading.BoundedSemaphore(MAX_EVENT_STREAMS),
+        drawing_slots=threading.BoundedSemaphore(MAX_DRAWINGS),
     )

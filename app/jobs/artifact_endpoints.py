@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import RedirectResponse, StreamingResponse
 
-from app.byte_range import parse_range
 from app.dependencies import AuthenticatedRoute, InServices, JobReader
 from app.errors import ServiceError
 from app.jobs import repository, service
-from app.jobs.models import Artifact
+from app.jobs.download import Download, send
+from app.jobs.drawing import PUBLISHED_DRAWS, check_drawable, draw_sequences
 from app.jobs.schemas import ArtifactOut
 from app.pagination import make_page
 from app.schemas import Page
-from app.storage import ObjectStore
-
-DRAWN_ARTIFACTS = frozenset({"sequences.jsonl", "sequences.parquet"})
 
 router = APIRouter(prefix="/v1/jobs", tags=["Jobs"], route_class=AuthenticatedRoute)
 
@@ -49,42 +46,27 @@ def download_artifact(  # noqa: PLR0917  FastAPI passes by name
     caller: JobReader,
     services: InServices,
     draws: Annotated[
-        int | None, Query(ge=1, le=1000, description="Hard sequences per latent sequence; left out: as the spec says.")
+        int | None,
+        Query(ge=1, le=100, description="Hard sequences per synthetic sequence, of `sequences.*` only; left out: 4."),
     ] = None,
 ) -> Response:
-    """Download one file: its bytes, or a redirect to the object store. `ETag` is the file's SHA-256; ranges work."""
+    """Download one file: its bytes, or a redirect to the object store.
+
+    `ETag` is the file's SHA-256, also in `Repr-Digest`; ranges work. With `draws`, the hard sequences are drawn anew: the same
+    number gives the same file, and a larger one begins with the sequences of a smaller one.
+    """
     with services.reading_sessions() as session:
         job = service.get_job(session, caller.tenant_id, job_id)
-        artifact = repository.find_artifact(session, job.id, name)
+        artifacts = {artifact.name: artifact for artifact in repository.list_artifacts(session, job.id)}
+    artifact = artifacts.get(name)
     if artifact is None:
         raise ServiceError("artifact_not_found", f"The job, which is {job.status}, has no artifact {name[:200]!r}.")
-    stored_draws = job.spec["evaluation"]["hard_draws"]
-    if draws not in {None, stored_draws} and name in DRAWN_ARTIFACTS:
-        raise ServiceError("not_implemented", f"Only {stored_draws} draws are stored; other numbers are not built yet.")
+    if draws is not None:
+        check_drawable(name)
+    if draws not in {None, PUBLISHED_DRAWS}:
+        return send(draw_sequences(services, artifacts, name, draws), request)
     url = services.store.presign_get(artifact.object_key, file_name=artifact.name, media_type=artifact.media_type)
     if url is not None:
         return RedirectResponse(url, 307, {"Cache-Control": "no-store"})
-    return _stream(services.store, artifact, request)
-
-
-def _stream(store: ObjectStore, artifact: Artifact, request: Request) -> Response:
-    etag = f'"{artifact.sha256}"'
-    headers = {
-        "ETag": etag,
-        "Accept-Ranges": "bytes",
-        "Content-Disposition": f'attachment; filename="{artifact.name}"',
-        "Cache-Control": "private, no-cache",
-        "X-Content-Type-Options": "nosniff",
-    }
-    if etag in request.headers.get("if-none-match", ""):
-        return Response(status_code=304, headers=headers)
-    asked = request.headers.get("range") if request.headers.get("if-range", etag) == etag else None
-    part = parse_range(asked, artifact.size_bytes)
-    start, end = part or (0, artifact.size_bytes)
-    if part is not None:
-        headers["Content-Range"] = f"bytes {start}-{end - 1}/{artifact.size_bytes}"
-    headers["Content-Length"] = str(end - start)
-    content: Iterator[bytes] = iter(())
-    if end > start:
-        content = store.open_stream(artifact.object_key, start, end)
-    return StreamingResponse(content, 200 if part is None else 206, headers, media_type=artifact.media_type)
+    content = partial(services.store.open_stream, artifact.object_key)
+    return send(Download(artifact.name, artifact.media_type, artifact.size_bytes, artifact.sha256, content), request)

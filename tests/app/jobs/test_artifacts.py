@@ -81,13 +81,6 @@ def test_conditions(client: TestClient, job_id: str) -> None:
     assert client.get(path, headers={"Range": "bytes=0-1", "If-Range": '"other"'}).status_code == 200
 
 
-def test_draws(client: TestClient, job_id: str) -> None:
-    path = f"/v1/jobs/{job_id}/artifacts/sequences.jsonl"
-    assert client.get(f"{path}?draws=4").status_code == 200
-    assert code_of(client.get(f"{path}?draws=5"), 501) == "not_implemented"
-    assert code_of(client.get(f"{path}?draws=0"), 422) == "invalid_request"
-
-
 def test_unknown_artifacts(client: TestClient, services: Services, job_id: str) -> None:
     assert code_of(client.get(f"/v1/jobs/{job_id}/artifacts/none.bin"), 404) == "artifact_not_found"
     assert code_of(client.get(f"/v1/jobs/{job_id}/artifacts/..%2Fempty.bin"), 404)
