@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import os
+import re
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
@@ -36,9 +39,18 @@ class Artifacts:
         name: str,
         directory: str | PathLike[str] = ".",
         *,
+        draws: int | None = None,
         on_progress: ByteProgress | None = None,
     ) -> Path:
         """Download one artifact into ``directory`` and return its path; a file of that name is replaced.
+
+        Args:
+            job_id: whose artifact.
+            name: as :meth:`list` names it.
+            directory: where to; made when missing.
+            draws: of ``sequences.jsonl`` and ``sequences.parquet`` only: how many hard sequences are drawn from each synthetic
+                one, 1 to 100. The file is then called ``sequences-8-draws.jsonl``, because it is not the published one.
+            on_progress: called with the bytes that are here and the bytes there are.
 
         Raises:
             IntegrityError: the bytes do not match the published SHA-256; nothing was kept.
@@ -47,7 +59,7 @@ class Artifacts:
         published = self.list(job_id)
         for artifact in published:
             if artifact.name == name:
-                return self._fetch(job_id, artifact, Path(directory), on_progress)
+                return self._fetch(job_id, artifact, Path(directory), on_progress, draws)
         names = ", ".join(artifact.name for artifact in published) or "none yet: the job has not succeeded"
         raise FarziClientError(f"{job_id} has no artifact {name!r}; there are: {names}")
 
@@ -61,17 +73,22 @@ class Artifacts:
 
         return tuple(self._fetch(job_id, artifact, Path(directory), report(artifact)) for artifact in self.list(job_id))
 
-    def _fetch(self, job_id: str, artifact: Artifact, directory: Path, on_progress: ByteProgress | None) -> Path:
-        target = directory / _safe_name(artifact.name)
+    def _fetch(
+        self, job_id: str, artifact: Artifact, directory: Path, on_progress: ByteProgress | None, draws: int | None = None
+    ) -> Path:
+        name = PurePosixPath(_safe_name(artifact.name))
+        target = directory / (name if draws is None else f"{name.stem}-{draws}-draws{name.suffix}")
         directory.mkdir(parents=True, exist_ok=True)
-        path = f"/v1/jobs/{segment(job_id)}/artifacts/{segment(artifact.name)}"
+        path = f"/v1/jobs/{segment(job_id)}/artifacts/{segment(artifact.name)}{'' if draws is None else f'?draws={draws}'}"
         descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=directory)
         try:
             with os.fdopen(descriptor, "wb") as file:
-                digest = self._transport.retrying(lambda: self._receive(path, file, artifact.size_bytes, on_progress))
-            if digest != artifact.sha256:
+                received = self._transport.retrying(lambda: self._receive(path, file, artifact.size_bytes, on_progress))
+            # What was drawn for this caller has the digest that the answer gives; everything else the published one.
+            expected = artifact.sha256 if draws is None or received.promised is None else received.promised
+            if received.sha256 != expected:
                 raise IntegrityError(
-                    f"{artifact.name} of {job_id} arrived with SHA-256 {digest}, but {artifact.sha256} was published; "
+                    f"{artifact.name} of {job_id} arrived with SHA-256 {received.sha256}, but {expected} was promised; "
                     "nothing was kept, download it again"
                 )
             _apply_umask(temporary)
@@ -81,19 +98,35 @@ class Artifacts:
             raise
         return target
 
-    def _receive(self, path: str, file: BinaryIO, size_bytes: int, on_progress: ByteProgress | None) -> str:
+    def _receive(self, path: str, file: BinaryIO, size_bytes: int, on_progress: ByteProgress | None) -> _Received:
         file.seek(0)
         file.truncate()
         digest = hashlib.sha256()
         received = 0
         with self._transport.stream(path, headers={"Accept": "*/*", "Accept-Encoding": "identity"}) as response:
+            promised = _read_digest(response.headers.get("Repr-Digest"))
+            size_bytes = int(response.headers.get("Content-Length", size_bytes))
             for chunk in response.iter_bytes(CHUNK_BYTES):
                 file.write(chunk)
                 digest.update(chunk)
                 received += len(chunk)
                 if on_progress is not None:
                     on_progress(received, size_bytes)
-        return digest.hexdigest()
+        return _Received(digest.hexdigest(), promised)
+
+
+@dataclass(frozen=True)
+class _Received:
+    """SHA-256 (hex) of the bytes that arrived, and the one that the answer's header promised, if any."""
+
+    sha256: str
+    promised: str | None
+
+
+def _read_digest(header: str | None) -> str | None:
+    """Return the SHA-256 (hex) of a ``Repr-Digest`` (RFC 9530)."""
+    found = re.search(r"sha-256=:([A-Za-z0-9+/]{43}=):", header or "")
+    return None if found is None else base64.b64decode(found.group(1)).hex()
 
 
 def _safe_name(name: str) -> str:

@@ -58,13 +58,22 @@ def download(
     job_id: JobArgument,
     artifact: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only this file; may be repeated.")] = None,
     directory: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", file_okay=False, help="Where to.")] = Path("."),
+    *,
+    draws: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=100, metavar="K", help="Draw K hard sequences of each synthetic one."
+        ),
+    ] = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Download the artifacts of a job and verify every SHA-256."""
     output = Output(as_json=as_json, quiet=quiet)
+    if draws is not None and not artifact:
+        artifact = ["sequences.jsonl"]
     with Client() as client:
-        paths = download_artifacts(client, job_id, directory, output, names=artifact)
+        paths = download_artifacts(client, job_id, directory, output, names=artifact, draws=draws)
     output.result([str(path) for path in paths], lambda console: console.print(*paths, sep="\n"))
 
 
@@ -130,7 +139,13 @@ def retry(job_id: JobArgument, as_json: JsonOption = False, quiet: QuietOption =
 
 
 def download_artifacts(
-    client: Client, job_id: str, directory: Path, output: Output, *, names: list[str] | None = None
+    client: Client,
+    job_id: str,
+    directory: Path,
+    output: Output,
+    *,
+    names: list[str] | None = None,
+    draws: int | None = None,
 ) -> tuple[Path, ...]:
     """Download some or all artifacts with a bar."""
 
@@ -140,7 +155,7 @@ def download_artifacts(
     with progress_bar(output, "downloading") as bar:
         if not names:
             return client.artifacts.download_all(job_id, directory, on_progress=show_progress)
-        return tuple(client.artifacts.download(job_id, name, directory, on_progress=bar.update) for name in names)
+        return tuple(client.artifacts.download(job_id, name, directory, draws=draws, on_progress=bar.update) for name in names)
 
 
 def _watch(client: Client, job_id: str, output: Output) -> Job:

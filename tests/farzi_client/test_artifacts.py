@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import os
 import stat
@@ -100,3 +101,45 @@ def test_downloads_have_the_permissions_of_ordinary_files(server: UnrulyServer, 
     finally:
         os.umask(before)
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+def drawn(content: bytes, digest_of: bytes | None = None) -> dict[str, str]:
+    digest = hashlib.sha256(content if digest_of is None else digest_of).digest()
+    return {"Repr-Digest": f"sha-256=:{base64.b64encode(digest).decode()}:"}
+
+
+def test_what_is_drawn_is_checked_against_the_answers_own_digest(server: UnrulyServer, client: Client, tmp_path: Path) -> None:
+    content = b'{"sequence_id": 0}\n' * 40
+    seen: list[tuple[int, int]] = []
+    server.on("GET", LIST, reply(listing("sequences.jsonl")))
+    server.on("GET", f"{LIST}/sequences.jsonl", raw(content, headers=drawn(content)))
+    path = client.artifacts.download(
+        "job_1", "sequences.jsonl", tmp_path, draws=8, on_progress=lambda done, total: seen.append((done, total))
+    )
+    assert path == tmp_path / "sequences-8-draws.jsonl"
+    assert path.read_bytes() == content
+    assert seen[-1] == (len(content), len(content))
+    assert server.received[-1].path.endswith("/sequences.jsonl?draws=8")
+
+
+def test_drawn_sequences_that_arrive_wrong_are_not_kept(server: UnrulyServer, client: Client, tmp_path: Path) -> None:
+    server.on("GET", LIST, reply(listing("sequences.jsonl")))
+    server.on("GET", f"{LIST}/sequences.jsonl", raw(CONTENT, headers=drawn(CONTENT, b"other")))
+    with pytest.raises(IntegrityError, match="nothing was kept"):
+        client.artifacts.download("job_1", "sequences.jsonl", tmp_path, draws=8)
+    assert os.listdir(tmp_path) == []
+
+
+def test_published_draws_from_object_storage_have_the_published_digest(
+    server: UnrulyServer, client: Client, tmp_path: Path
+) -> None:
+    server.on("GET", LIST, reply(listing("sequences.jsonl")))
+    server.on("GET", f"{LIST}/sequences.jsonl", raw(CONTENT))
+    assert client.artifacts.download("job_1", "sequences.jsonl", tmp_path, draws=4).read_bytes() == CONTENT
+
+
+def test_a_published_file_cannot_promise_another_digest(server: UnrulyServer, client: Client, tmp_path: Path) -> None:
+    server.on("GET", LIST, reply(listing("a.json")))
+    server.on("GET", f"{LIST}/a.json", raw(b"other", headers=drawn(b"other")))
+    with pytest.raises(IntegrityError):
+        client.artifacts.download("job_1", "a.json", tmp_path)

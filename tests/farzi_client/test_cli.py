@@ -233,3 +233,18 @@ def test_ctrl_c_leaves_the_job_running_and_says_how_to_come_back(server: UnrulyS
     assert (process.returncode, out) == (130, "")
     assert "farzi job watch job_1" in err
     assert not [item for item in server.received if item.method == "POST"]
+
+
+def test_draws_are_passed_on(server: UnrulyServer, capsys: Capture, tmp_path: Path) -> None:
+    digest = hashlib.sha256(b"{}").hexdigest()
+    names = ("sequences.jsonl", "sequences.parquet")
+    listed = [{"name": name, "media_type": "text/plain", "size_bytes": 2, "sha256": digest} for name in names]
+    server.on("GET", "/v1/jobs/job_1/artifacts", reply({"data": listed, "has_more": False, "next_cursor": None}))
+    for name in names:
+        server.on("GET", f"/v1/jobs/job_1/artifacts/{name}", raw(b"{}"))
+    assert run_farzi(capsys, "download", "job_1", "--draws", "9", "-o", str(tmp_path), "-q").code == 0
+    chosen = ("--draws", "7", "--artifact", "sequences.parquet")
+    assert run_farzi(capsys, "download", "job_1", *chosen, "-o", str(tmp_path), "-q").code == 0
+    assert sorted(os.listdir(tmp_path)) == ["sequences-7-draws.parquet", "sequences-9-draws.jsonl"]
+    assert [item.path.partition("?")[2] for item in server.received if "sequences" in item.path] == ["draws=9", "draws=7"]
+    assert run_farzi(capsys, "download", "job_1", "--draws", "0").code == 2

@@ -91,6 +91,13 @@ def test_from_upload_to_verified_artifacts(client: Client, dataset: Dataset, tmp
     assert {path.name for path in paths} >= {"synthetic.safetensors", "sequences.parquet", "report.json", "manifest.json"}
     assert pq.read_table(tmp_path / "sequences.parquet").num_rows == 16
     assert "sasrec" in json.loads((tmp_path / "report.json").read_text())["students"]
+    published = (tmp_path / "sequences.jsonl").read_bytes()
+    more = client.artifacts.download(job.id, "sequences.jsonl", tmp_path, draws=6)
+    assert more.read_bytes().startswith(published)
+    assert len(more.read_text().splitlines()) == 6 * 4
+    assert client.artifacts.download(job.id, "sequences.jsonl", tmp_path, draws=4).read_bytes() == published
+    many = client.artifacts.download(job.id, "sequences.parquet", tmp_path, draws=25)
+    assert pq.read_table(many).num_rows == 25 * 4
 
 
 def test_a_job_is_cancelled_and_retried(client: Client, dataset: Dataset) -> None:
