@@ -12,6 +12,7 @@ from typing import Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  torch's own idiom
 
@@ -85,6 +86,15 @@ def _choose(
     return np.sort(rng.choice(num_cases, size=max_cases, replace=False))
 
 
+def _count_others(held_out: HeldOut) -> NDArray[np.int64]:
+    """Return how many distinct events of each history are not its target."""
+    histories = held_out.histories
+    cases = np.repeat(np.arange(len(held_out.targets)), histories.lengths)
+    is_other = histories.events != np.repeat(held_out.targets, histories.lengths)
+    pairs = np.unique(np.stack([cases[is_other], histories.events[is_other]]), axis=1)
+    return np.bincount(pairs[0], minlength=len(held_out.targets))
+
+
 class RankingCases:
     """Users' next events, ranked among all events."""
 
@@ -97,6 +107,7 @@ class RankingCases:
         self._ks = ks
         self._repeats_allowed = repeats_allowed
         self._device = device
+        self._num_excluded = np.zeros(self.num_cases, np.int64) if repeats_allowed else _count_others(held_out)
 
     @property
     def num_cases(self) -> int:
@@ -106,7 +117,8 @@ class RankingCases:
     def measure(self, student: Student, params: Params) -> Scores:
         size = max(1, min(_BATCH_CASES, _BATCH_SCORES // student.vocab_size))
         ranks = [self._rank(student, params, start, start + size) for start in range(0, self.num_cases, size)]
-        return RankingScores(torch.cat(ranks).cpu().numpy(), self._ks)
+        num_rivals = student.vocab_size - 1 - self._num_excluded
+        return RankingScores(torch.cat(ranks).cpu().numpy(), num_rivals, self._ks)
 
     def _rank(self, student: Student, params: Params, start: int, end: int) -> Tensor:
         histories = self._histories[start:end].to(self._device)

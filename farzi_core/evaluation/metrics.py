@@ -80,10 +80,12 @@ class RankingScores:
 
     Attributes:
         ranks: int64 (N,), 0 is best.
+        num_rivals: int64 (N,), candidates besides the target; a rank is at most this.
         ks: cut-offs of HR@k and NDCG@k.
     """
 
     ranks: NDArray[np.int64]
+    num_rivals: NDArray[np.int64]
     ks: tuple[int, ...]
 
     @property
@@ -93,7 +95,8 @@ class RankingScores:
     def per_case(self) -> dict[str, FloatArray]:
         """Return each metric's value for every case.
 
-        ``HR@k = [rank < k]``, ``NDCG@k = [rank < k] / log2(rank + 2)`` (one relevant event), ``MRR = 1 / (rank + 1)``.
+        ``HR@k = [rank < k]``, ``NDCG@k = [rank < k] / log2(rank + 2)`` (one relevant event), ``MRR = 1 / (rank + 1)``,
+        ``AUC = 1 - rank / rivals``: the share of rivals below the target, 1 where there is none.
         """
         values: dict[str, FloatArray] = {}
         ranks = self.ranks.astype(np.float64)
@@ -103,6 +106,7 @@ class RankingScores:
             values[f"hr@{k}"] = hits
             values[f"ndcg@{k}"] = hits * gains
         values["mrr"] = 1.0 / (ranks + 1.0)
+        values["auc"] = 1.0 - ranks / np.maximum(self.num_rivals, 1)
         return values
 
     def resampled(self, counts: FloatArray) -> dict[str, FloatArray]:
@@ -110,7 +114,8 @@ class RankingScores:
         return {name: counts @ values / totals for name, values in self.per_case().items()}
 
     def checkpoint(self) -> Checkpoint:
-        return Checkpoint({"ranks": torch.from_numpy(self.ranks)}, {"kind": "ranking", "ks": list(self.ks)})
+        tensors = {name: torch.from_numpy(getattr(self, name)) for name in ("ranks", "num_rivals")}
+        return Checkpoint(tensors, {"kind": "ranking", "ks": list(self.ks)})
 
 
 @dataclass(frozen=True)
@@ -147,7 +152,7 @@ def load_scores(checkpoint: Checkpoint) -> Scores:
     """Return the scores that :meth:`Scores.checkpoint` wrote."""
     arrays = {name: tensor.numpy() for name, tensor in checkpoint.tensors.items()}
     if checkpoint.values["kind"] == "ranking":
-        return RankingScores(arrays["ranks"], tuple(checkpoint.values["ks"]))
+        return RankingScores(arrays["ranks"], arrays["num_rivals"], tuple(checkpoint.values["ks"]))
     return TextScores(arrays["nll"], arrays["num_correct"], arrays["num_tokens"])
 
 

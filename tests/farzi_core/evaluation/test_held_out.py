@@ -41,6 +41,7 @@ def test_ranking_matches_one_user_at_a_time(repeats_allowed: bool) -> None:
         history, target = held_out.histories.sequence(user).tolist(), int(held_out.targets[user])
         values = next_scores(student, params, history[-6:])
         rivals = set(range(12)) - {target} - (set() if repeats_allowed else set(history))
+        assert scores.num_rivals[user] == len(rivals)
         assert scores.ranks[user] == sum(values[event] >= values[target] - 1e-12 for event in rivals)
 
 
