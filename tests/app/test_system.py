@@ -14,7 +14,7 @@ from app.logging import configure_logging
 from app.main import create_app
 from app.services import Services
 from app.settings import Settings
-from farzi_core.config import DistillationSpec
+from farzi_core.config import TASK_ARCHITECTURES, Architecture, DistillationSpec, Task
 from tests.app.driving import ADMIN, ADMIN_KEY, code_of, make_ready, submit, upload
 
 
@@ -68,13 +68,14 @@ def test_metrics(client: TestClient, services: Services) -> None:
 
 
 def test_the_schema_accepts_its_own_defaults(client: TestClient) -> None:
-    for task, architecture in (("sequential_recommendation", "sasrec"), ("language_modeling", "transformer_lm")):
+    defaults_of: dict[Task, Architecture] = {"sequential_recommendation": "sasrec", "language_modeling": "transformer_lm"}
+    for task, architecture in defaults_of.items():
         schema = client.get("/v1/spec/schema", params={"task": task}).json()
         defaults = {name: field["default"] for name, field in schema["properties"].items()}
         assert DistillationSpec.model_validate(defaults).student.architecture == architecture
         student = schema["$defs"]["StudentConfig"]["properties"]
         assert student["hidden_size"]["default"] == defaults["student"]["hidden_size"]
-        assert student["architecture"]["enum"] == [architecture]
+        assert student["architecture"]["enum"] == list(TASK_ARCHITECTURES[task])
     assert code_of(client.get("/v1/spec/schema?task=chess"), 422) == "invalid_request"
 
 
