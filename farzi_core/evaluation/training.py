@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -122,6 +122,20 @@ class TrainingStep:
     validation: float | None
 
 
+class Look(NamedTuple):
+    """One look at the validation cases.
+
+    Attributes:
+        step: after how many steps.
+        train_s: seconds of training until then, looks not counted.
+        value: the metric.
+    """
+
+    step: int
+    train_s: float
+    value: float
+
+
 class StudentTraining:
     """One training of one fresh student.
 
@@ -159,6 +173,7 @@ class StudentTraining:
         self.best_step = 0
         self.train_s = 0.0
         self.train_s_to_best = 0.0
+        self.looks: list[Look] = []
         self._looks_since_best = 0
 
     @property
@@ -213,6 +228,7 @@ class StudentTraining:
 
     def _look(self) -> float:
         value = summarise(self._validation.measure(self.student, self.params))[self.plan.metric]
+        self.looks.append(Look(self.step, self.train_s, value))
         self._looks_since_best += 1
         if self.plan.is_better(value, self.best_value):
             self.best_value, self.best_step, self._best_params = value, self.step, self._state.params
@@ -234,6 +250,7 @@ class StudentTraining:
             "train_s": self.train_s,
             "train_s_to_best": self.train_s_to_best,
             "looks_since_best": self._looks_since_best,
+            "looks": [list(look) for look in self.looks],
         }
         return Checkpoint(tensors, values)
 
@@ -247,6 +264,7 @@ class StudentTraining:
         self.best_value, self.best_step = values["best_value"], values["best_step"]
         self.train_s, self.train_s_to_best = values["train_s"], values["train_s_to_best"]
         self._looks_since_best = values["looks_since_best"]
+        self.looks = [Look(*look) for look in values["looks"]]
 
 
 def init_on(student: Student, generator: torch.Generator, dtype: torch.dtype, device: torch.device | None) -> Params:

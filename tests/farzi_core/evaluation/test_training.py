@@ -78,6 +78,19 @@ def test_looks_are_even_and_the_last_step_is_one() -> None:
     assert looked == [2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 25]
 
 
+def test_looks_are_kept_with_their_seconds_and_survive_a_checkpoint() -> None:
+    training = run(train(OwnLoss()))
+    assert [look.step for look in training.looks] == list(range(2, 21, 2))
+    seconds = [look.train_s for look in training.looks]
+    assert seconds == sorted(seconds)
+    assert seconds[-1] == training.train_s
+    best = min(training.looks, key=lambda look: look.value)
+    assert (best.step, best.value, best.train_s) == (training.best_step, training.best_value, training.train_s_to_best)
+    resumed = train(OwnLoss())
+    resumed.restore(training.checkpoint())
+    assert resumed.looks == training.looks
+
+
 def test_patience_stops_and_the_best_look_is_kept() -> None:
     training = train(Worsening(), patience=3)
     first = None
