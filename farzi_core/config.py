@@ -39,9 +39,9 @@ class StudentConfig(SpecModel):
 
     architecture: Architecture = Field("sasrec", description="Student architecture.")
     hidden_size: int = Field(32, ge=4, le=1024, description="Width H; time and parameters grow with V x H.")
-    num_layers: int = Field(2, ge=1, le=24, description="Number of blocks.")
-    num_heads: int = Field(1, ge=1, le=32, description="Attention heads; must divide hidden_size.")
-    max_length: int = Field(50, ge=2, le=2048, description="Longest history the student reads; attention costs its square.")
+    num_layers: int = Field(2, ge=1, le=24, description="Blocks, or recurrent layers.")
+    num_heads: int = Field(1, ge=1, le=32, description="Attention heads of sasrec and transformer_lm; must divide hidden_size.")
+    max_length: int = Field(50, ge=2, le=2048, description="Longest history the student is given; attention costs its square.")
     dropout: float = Field(0.0, ge=0.0, lt=1.0, description="Dropout when training on real data; never in the inner loop.")
 
     @model_validator(mode="after")
