@@ -17,7 +17,22 @@ Task = Literal["sequential_recommendation", "language_modeling"]
 DataFormat = Literal["csv", "tsv", "jsonl", "parquet", "inter", "sequences", "text"]
 PresetName = Literal["quick", "standard", "thorough"]
 Architecture = Literal["sasrec", "gru4rec", "fmlp", "narm", "transformer_lm", "lstm"]
-Baseline = Literal["random"]
+Baseline = Literal[
+    "random",
+    "random_equal_bytes",
+    "head",
+    "gradient_matching",
+    "distribution_matching",
+    "trajectory_matching",
+    "first_order",
+]
+# Those that learn synthetic data of the spec's form, as the outer loop does; the others are real sequences.
+LEARNED_BASELINES: tuple[Baseline, ...] = (
+    "gradient_matching",
+    "distribution_matching",
+    "trajectory_matching",
+    "first_order",
+)
 
 TASK_ARCHITECTURES: dict[Task, tuple[Architecture, ...]] = {
     "sequential_recommendation": ("sasrec", "gru4rec", "fmlp", "narm"),
@@ -151,6 +166,12 @@ class MetaGradientConfig(SpecModel):
             raise ValueError("method 'truncated' needs a window; give a number of inner steps, for example 12")
         return self
 
+    def num_differentiated(self, num_inner_steps: int) -> int:
+        """Return how many of the last inner steps are differentiated."""
+        if self.method not in {"truncated", "published"} or self.window is None:
+            return num_inner_steps
+        return min(num_inner_steps, self.window)
+
 
 class TeacherConfig(SpecModel):
     """Students trained on real data, whose checkpoints give the start space and start parameters."""
@@ -162,6 +183,19 @@ class TeacherConfig(SpecModel):
     patience: int = Field(8, ge=1, description="Looks without a better one before a training on real data stops.")
 
 
+class BaselineConfig(SpecModel):
+    """How the learned baselines of ``evaluation.baselines`` are made; what is not here is as in the outer loop."""
+
+    num_steps: int | None = Field(None, ge=1, le=1_000_000, description="Outer steps of each; null takes outer.num_steps.")
+    lr: float | None = Field(None, gt=0.0, le=10.0, description="Their outer learning rate; null takes outer.lr.")
+    trajectory_steps: int = Field(
+        12, ge=1, le=10_000, description="Of 'trajectory_matching': inner steps from one teacher checkpoint towards another."
+    )
+    trajectory_span: int = Field(
+        1, ge=1, le=100, description="Of 'trajectory_matching': how many checkpoints further the other one is."
+    )
+
+
 class EvaluationConfig(SpecModel):
     """How the result is judged: fresh random students, full ranking, tuned full-data training."""
 
@@ -170,7 +204,12 @@ class EvaluationConfig(SpecModel):
     )
     num_seeds: int = Field(3, ge=1, le=100, description="Fresh students per cell.")
     ks: tuple[Annotated[int, Field(ge=1, le=10_000)], ...] = Field((5, 10, 20, 100), description="Cut-offs of HR@k and NDCG@k.")
-    baselines: tuple[Baseline, ...] = Field(("random",), description="What the result is compared with at equal size.")
+    baselines: tuple[Baseline, ...] = Field(
+        ("random",),
+        description="What the result is compared with, besides full data: real sequences ('random' and 'head', the longest, "
+        "as many as synthetic ones; 'random_equal_bytes', as many as take their bytes), or synthetic data of the same form "
+        "learned by another method, each as long as the distillation itself.",
+    )
     max_steps: int = Field(
         400, ge=1, le=100_000, description="Longest training on synthetic data; the best step is chosen on validation."
     )
@@ -192,6 +231,13 @@ class EvaluationConfig(SpecModel):
         description="Whether events of the history stay candidates; null decides from how often real targets repeat.",
     )
 
+    @model_validator(mode="after")
+    def _baselines_differ(self) -> EvaluationConfig:
+        twice = sorted({name for name in self.baselines if self.baselines.count(name) > 1})
+        if twice:
+            raise ValueError(f"baselines names {', '.join(twice)} more than once; name each baseline once")
+        return self
+
 
 class DistillationSpec(SpecModel):
     """Everything a distillation job is determined by, besides the data."""
@@ -204,6 +250,7 @@ class DistillationSpec(SpecModel):
     meta_gradient: MetaGradientConfig = MetaGradientConfig()
     teacher: TeacherConfig = TeacherConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+    baseline: BaselineConfig = BaselineConfig()
     precision: Literal["float32", "float64"] = Field("float32", description="Floating-point format of the distillation.")
     seed: int = Field(0, ge=0, lt=2**31, description="Seed of every random choice; same seed, same bits on a CPU.")
 
@@ -266,6 +313,13 @@ def find_data_problems(spec: DistillationSpec, data: DataSummary) -> list[SpecPr
                 "/synthetic/sequence_length",
                 f"synthetic sequences of {synthetic.sequence_length} events were asked for, but the longest sequence of the "
                 f"data set has {longest}; choose at most {longest}",
+            )
+        )
+    if data.task == "language_modeling" and "head" in spec.evaluation.baselines:
+        problems.append(
+            SpecProblem(
+                "/evaluation/baselines",
+                "baseline 'head' takes the longest sequences, but a text is one stream and has none; leave it out",
             )
         )
     architectures = {spec.student.architecture, *(spec.evaluation.students or ())}

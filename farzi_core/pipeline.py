@@ -18,8 +18,9 @@ from typing import Any
 import torch
 
 from farzi_core.artifacts import SYNTHETIC_NAME, SyntheticFile, write_synthetic
-from farzi_core.config import DistillationSpec
+from farzi_core.config import Baseline, DistillationSpec
 from farzi_core.data.sequences import SequenceDataset
+from farzi_core.distillation.baselines import BaselineStep, LearnedBaselines, list_learned_baselines
 from farzi_core.distillation.checkpoint import Checkpoint
 from farzi_core.distillation.descent import LOOKS_PER_VALIDATION, Distilled
 from farzi_core.distillation.outer_loop import OuterLoop, OuterStep
@@ -33,19 +34,12 @@ from farzi_core.distillation.teachers import (
 )
 from farzi_core.drawing import DEFAULT_DRAWS
 from farzi_core.errors import ArtifactError
-from farzi_core.evaluation.comparison import (
-    DISTILLED,
-    FULL_DATA,
-    HARD,
-    MAX_HARD_BATCH,
-    Comparison,
-    TrainingKey,
-    list_trainings,
-)
+from farzi_core.evaluation.comparison import Comparison, TrainingKey, list_trainings
 from farzi_core.evaluation.figures import Series
 from farzi_core.evaluation.metrics import LOWER_IS_BETTER
 from farzi_core.evaluation.page import History, write_page
 from farzi_core.evaluation.report import build_report, summarise_report, write_report
+from farzi_core.evaluation.sides import DISTILLED, HARD, MAX_HARD_BATCH, REAL_SIDES
 from farzi_core.manifest import build_manifest
 from farzi_core.progress import ArtifactFile, Phase, PhaseStarted, Progress, ResultReady, StepFinished, ValidationMeasured
 from farzi_core.seeding import derive_generator, derive_seed
@@ -60,6 +54,7 @@ from farzi_core.sequence_files import (
 from farzi_core.soft_tokens import read_soft_tokens
 from farzi_core.work import (
     WorkMeter,
+    baseline_step_cost,
     expected_synthetic_steps,
     outer_step_cost,
     real_training_step_cost,
@@ -106,6 +101,7 @@ class DistillationPipeline:
         self._trajectories: list[TeacherTrajectory] = []
         self._teacher: TeacherTraining | None = None
         self._outer_loop: OuterLoop | None = None
+        self._learned: LearnedBaselines | None = None
         self._comparison: Comparison | None = None
         self._evaluation_step = 0
         self._unannounced: ValidationMeasured | None = None
@@ -158,7 +154,12 @@ class DistillationPipeline:
     def save_checkpoint(self, directory: Path) -> None:
         """Write a checkpoint of the state at the last value that :meth:`run` yielded."""
         parts = {f"trajectory_{i}": pack_trajectory(trajectory) for i, trajectory in enumerate(self._trajectories)}
-        for name, part in (("teacher", self._teacher), ("outer_loop", self._outer_loop), ("comparison", self._comparison)):
+        for name, part in (
+            ("teacher", self._teacher),
+            ("outer_loop", self._outer_loop),
+            ("learned_baselines", self._learned),
+            ("comparison", self._comparison),
+        ):
             if part is not None:
                 parts[name] = part.checkpoint()
         checkpoint = Checkpoint.join(
@@ -214,7 +215,16 @@ class DistillationPipeline:
             yield self._finish_step(step.step, _outer_metrics(step))
 
     def _compare(self) -> Iterator[Progress]:
-        comparison = self._comparison or Comparison(self._setting, self._best())
+        learned = self._learned or LearnedBaselines(self._setting, self._trajectories)
+        self._learned = learned
+        while (name := learned.current) is not None:
+            baseline_step = learned.advance()
+            self._evaluation_step += 1
+            self._meter.add(name, self._costs.baseline_step(name))
+            if learned.current != name:
+                self._meter.finish(name)
+            yield self._finish_step(self._evaluation_step, _baseline_metrics(name, baseline_step))
+        comparison = self._comparison or Comparison(self._setting, self._best(), learned.results)
         self._comparison = comparison
         while not comparison.finished:
             step = comparison.advance()
@@ -226,11 +236,12 @@ class DistillationPipeline:
                 yield self._finish_step(self._evaluation_step, {f"{step.key.side}_training_loss": step.training.loss})
 
     def _publish(self) -> Iterator[Progress]:
-        comparison = self._comparison
+        comparison, learned = self._comparison, self._learned
         assert comparison is not None, "artifacts come after the comparison"
+        assert learned is not None, "baselines come before the comparison"
         distilled = self._best()
         self._directory.mkdir(parents=True, exist_ok=True)
-        report = build_report(self._setting, comparison, distilled, distil_s=self._distil_s)
+        report = build_report(self._setting, comparison, distil_s=self._distil_s, learned_s=learned.seconds)
         files = [
             *self._write_data(distilled, _advise(self._setting, comparison, distilled)),
             write_report(report, self._directory),
@@ -313,8 +324,11 @@ class DistillationPipeline:
         if checkpoint.has_part("outer_loop"):
             self._outer_loop = OuterLoop(self._setting, self._trajectories)
             self._outer_loop.restore(checkpoint.part("outer_loop"))
-        if checkpoint.has_part("comparison"):
-            self._comparison = Comparison(self._setting, self._best())
+        if checkpoint.has_part("learned_baselines"):
+            self._learned = LearnedBaselines(self._setting, self._trajectories)
+            self._learned.restore(checkpoint.part("learned_baselines"))
+        if self._learned is not None and checkpoint.has_part("comparison"):
+            self._comparison = Comparison(self._setting, self._best(), self._learned.results)
             self._comparison.restore(checkpoint.part("comparison"))
 
 
@@ -323,16 +337,19 @@ class _Costs:
 
     def __init__(self, setting: Setting) -> None:
         self._setting, self._spec = setting, setting.spec
-        num_cases = setting.validation.num_cases
-        self.outer_step = outer_step_cost(self._spec, num_cases, LOOKS_PER_VALIDATION)
-        self.real_step = real_training_step_cost(self._spec, num_cases)
+        self._num_cases = setting.validation.num_cases
+        self.outer_step = outer_step_cost(self._spec, self._num_cases, LOOKS_PER_VALIDATION)
+        self.real_step = real_training_step_cost(self._spec, self._num_cases)
+
+    def baseline_step(self, baseline: Baseline) -> float:
+        return baseline_step_cost(baseline, self._spec, self._num_cases, LOOKS_PER_VALIDATION)
 
     def comparison_step(self, key: TrainingKey) -> float:
-        if key.side == FULL_DATA:
+        if key.side in REAL_SIDES:
             return self.real_step
         size, draws = self._spec.synthetic.num_sequences, self._spec.evaluation.hard_draws
         num_sequences = self._spec.inner.batch_size or (min(size * draws, MAX_HARD_BATCH) if key.side == HARD else size)
-        return synthetic_training_step_cost(self._spec, num_sequences, self._setting.validation.num_cases)
+        return synthetic_training_step_cost(self._spec, num_sequences, self._num_cases)
 
     def plan(self) -> WorkMeter:
         spec = self._spec
@@ -341,8 +358,10 @@ class _Costs:
             "distillation": self.outer_step * spec.outer.num_steps,
             "artifacts": self.outer_step * _ARTIFACTS_UNITS,
         }
+        for name in list_learned_baselines(spec):
+            planned[name] = self.baseline_step(name) * (spec.baseline.num_steps or spec.outer.num_steps)
         for key in list_trainings(self._setting):
-            num_steps = spec.teacher.num_steps if key.side == FULL_DATA else expected_synthetic_steps(spec)
+            num_steps = spec.teacher.num_steps if key.side in REAL_SIDES else expected_synthetic_steps(spec)
             planned[key.name] = self.comparison_step(key) * num_steps
         return WorkMeter(planned, self.outer_step)
 
@@ -355,6 +374,11 @@ def _outer_metrics(step: OuterStep) -> dict[str, float]:
         "inner_lr": step.inner_lr,
         "num_inner_steps": float(step.num_inner_steps),
     }
+
+
+def _baseline_metrics(name: Baseline, step: BaselineStep) -> dict[str, float]:
+    metrics = {f"{name}_loss": step.loss, f"{name}_gradient_norm": step.gradient_norm}
+    return metrics if step.validation is None else {**metrics, f"{name}_validation": step.validation}
 
 
 def _advise(setting: Setting, comparison: Comparison, distilled: Distilled) -> dict[str, Any]:

@@ -72,6 +72,17 @@ class RealSequences:
         order = torch.cat([order[~short], order[short]])
         return self._cut(order[torch.arange(num_sequences) % len(order)], length, generator)
 
+    def pick_longest(self, num_sequences: int, length: int, generator: torch.Generator) -> Tensor:
+        """Pick windows of the longest sequences, equally long ones in random order; used again as :meth:`pick` does.
+
+        Returns:
+            int64 (num_sequences, at most L), padded on the left.
+        """
+        assert not self._is_stream, "a text is one stream"
+        shuffled = torch.randperm(len(self._lengths), generator=generator)
+        order = shuffled[self._lengths[shuffled].argsort(descending=True, stable=True)]
+        return self._cut(order[torch.arange(num_sequences) % len(order)], length, generator)
+
     def pick_whole(self, num_sequences: int, length: int, generator: torch.Generator) -> Tensor:
         """Pick windows as :meth:`pick` does, but fill short ones up with other sequences, put one after the other.
 

@@ -22,7 +22,7 @@ class TeacherTrajectory:
 
     Attributes:
         best_params: parameters of the best validation.
-        checkpoints: parameters along the way, the untrained ones first; empty unless start parameters need them.
+        checkpoints: parameters along the way, the untrained ones first; empty unless the spec needs them.
     """
 
     best_params: Params
@@ -30,8 +30,13 @@ class TeacherTrajectory:
 
 
 def needs_teacher(spec: DistillationSpec) -> bool:
-    """Return whether anything of a teacher enters the distillation."""
-    return spec.synthetic.init == "real" or spec.outer.start_params != "random"
+    """Return whether anything of a teacher enters the distillation, or a baseline of it."""
+    return spec.synthetic.init == "real" or needs_checkpoints(spec)
+
+
+def needs_checkpoints(spec: DistillationSpec) -> bool:
+    """Return whether more of a teacher is used than its best parameters."""
+    return spec.outer.start_params != "random" or "trajectory_matching" in spec.evaluation.baselines
 
 
 def real_adam(lr: float) -> AdamConfig:
@@ -73,7 +78,7 @@ class TeacherTraining:
             dtype=setting.dtype,
             device=setting.device,
         )
-        self._keeps_checkpoints = spec.outer.start_params != "random"
+        self._keeps_checkpoints = needs_checkpoints(spec)
         self._keep_every = max(1, spec.teacher.num_steps // MAX_TRAJECTORY_LENGTH)
         self._checkpoints: list[Params] = [self.training.params] if self._keeps_checkpoints else []
 

@@ -1,38 +1,25 @@
 """The comparison a result is judged by: fresh random students on every side, under one protocol.
 
-Sides of each student architecture: ``full_data`` (all real training sequences), ``distilled`` (soft tokens), ``hard``
-(sequences drawn from them) and the baselines (``random``: real sequences, as many and as long). With its first seed each side
-tries every learning-rate factor and validation chooses one, which the other seeds use; each training's step is chosen on
-validation. The test is looked at once per finished training.
+Every student architecture is trained on every side (``sides.py``). With its first seed each side tries every learning-rate
+factor and validation chooses one, which the other seeds use; each training's step is chosen on validation. The test is looked
+at once per finished training.
 
-Work is cut into trainings, which advance step by step and can be resumed. Shape letters: S synthetic sequences, L length.
+Work is cut into trainings, which advance step by step and can be resumed.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from farzi_core.config import Architecture
-from farzi_core.distillation.baselines import pick_random_sequences
+from farzi_core.config import Architecture, Baseline
 from farzi_core.distillation.checkpoint import Checkpoint
 from farzi_core.distillation.descent import Distilled
 from farzi_core.distillation.setting import Setting
-from farzi_core.distillation.teachers import real_data, real_plan
 from farzi_core.evaluation.metrics import Scores, load_scores
-from farzi_core.evaluation.training import (
-    HardData,
-    SoftData,
-    StudentTraining,
-    TrainingData,
-    TrainingPlan,
-    TrainingStep,
-)
-from farzi_core.seeding import derive_seed
-from farzi_core.synthetic.hard import sample_hard_sequences
-
-FULL_DATA, DISTILLED, HARD = "full_data", "distilled", "hard"
-MAX_HARD_BATCH = 128
+from farzi_core.evaluation.sides import DISTILLED, FULL_DATA, HARD, Sides, SideSize
+from farzi_core.evaluation.training import StudentTraining, TrainingStep
 
 
 @dataclass(frozen=True)
@@ -113,15 +100,16 @@ class Comparison:
     Args:
         setting: data and student.
         distilled: what is judged.
+        learned: synthetic data of the learned baselines that the spec names.
     """
 
-    def __init__(self, setting: Setting, distilled: Distilled) -> None:
-        self._setting, self._distilled = setting, distilled
+    def __init__(self, setting: Setting, distilled: Distilled, learned: Mapping[Baseline, Distilled] | None = None) -> None:
+        self._setting = setting
+        self._sides = Sides(setting, distilled, learned or {})
         self._keys = list_trainings(setting)
         self._outcomes: list[Outcome] = []
         self._current: StudentTraining | None = None
         self._test = setting.test_cases()
-        self._probabilities = distilled.synthetic.probabilities()
 
     @property
     def finished(self) -> bool:
@@ -145,8 +133,12 @@ class Comparison:
             factor = self._chosen_factor(architecture, side)
             outcomes = [o for o in self._outcomes if (o.key.architecture, o.key.side) == (architecture, side)]
             kept = tuple(outcome for outcome in outcomes if outcome.lr_factor == factor)
-            sides[side] = Cell(side, self._base_lr(side) * factor, kept)
+            sides[side] = Cell(side, self._sides.base_lr(side) * factor, kept)
         return sides
+
+    def sizes(self) -> dict[str, SideSize]:
+        """Return how much each side holds."""
+        return {side: self._sides.size(side) for side in dict.fromkeys(key.side for key in self._keys)}
 
     @property
     def architectures(self) -> tuple[Architecture, ...]:
@@ -157,9 +149,9 @@ class Comparison:
         spec = self._setting.spec
         return StudentTraining(
             self._setting.build_student(key.architecture),
-            self._data(key.side),
+            self._sides.data(key.side),
             self._setting.validation,
-            self._plan(key),
+            self._sides.plan(key.side, self._factor(key)),
             seed=spec.seed,
             # Learning rates of one seed share start and batches: what is compared is the rate alone.
             purpose=("evaluation", key.architecture, key.side, key.seed),
@@ -178,38 +170,13 @@ class Comparison:
             self._test.measure(training.student, training.best_params),
         )
 
-    def _data(self, side: str) -> TrainingData:
-        setting, spec = self._setting, self._setting.spec
-        size = spec.synthetic
-        if side == FULL_DATA:
-            return real_data(setting)
-        if side == DISTILLED:
-            return SoftData(self._probabilities, spec.inner.batch_size or size.num_sequences)
-        if side == HARD:
-            seed = derive_seed(spec.seed, "hard_sequences")
-            events = sample_hard_sequences(self._probabilities, spec.evaluation.hard_draws, seed)
-        else:
-            events = pick_random_sequences(setting, size.num_sequences, size.sequence_length)
-        return HardData(events.to(setting.device), spec.inner.batch_size or min(len(events), MAX_HARD_BATCH))
-
-    def _plan(self, key: TrainingKey) -> TrainingPlan:
-        setting, evaluation = self._setting, self._setting.spec.evaluation
-        lr = self._base_lr(key.side) * self._factor(key)
-        if key.side == FULL_DATA:
-            return real_plan(setting, lr)
-        adam = setting.inner_adam(lr)
-        return TrainingPlan(adam, evaluation.max_steps, evaluation.num_validations, evaluation.patience, setting.metric)
-
-    def _base_lr(self, side: str) -> float:
-        return self._setting.spec.teacher.lr if side == FULL_DATA else self._distilled.inner_lr
-
     def _factor(self, key: TrainingKey) -> float:
         return self._chosen_factor(key.architecture, key.side) if key.lr_factor is None else key.lr_factor
 
     def _chosen_factor(self, architecture: str, side: str) -> float:
         tried = [o for o in self._outcomes if (o.key.architecture, o.key.side, o.key.seed) == (architecture, side, 0)]
         best = tried[0]
-        plan = self._plan(replace(best.key, lr_factor=best.lr_factor))
+        plan = self._sides.plan(side, best.lr_factor)
         for outcome in tried[1:]:
             if plan.is_better(outcome.validation, best.validation):
                 best = outcome

@@ -6,39 +6,42 @@ Knows nothing of pages or plots; see ``page.py`` and ``figures.py``.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from farzi_core.config import Architecture
+from farzi_core.config import Architecture, Baseline
 from farzi_core.data.splits import HeldOutStream
-from farzi_core.distillation.descent import Distilled
+from farzi_core.distillation.baselines import list_learned_baselines
+from farzi_core.distillation.baselines.coresets import BYTES_PER_EVENT
 from farzi_core.distillation.setting import Setting
-from farzi_core.evaluation.comparison import DISTILLED, FULL_DATA, Cell, Comparison
+from farzi_core.evaluation.comparison import Cell, Comparison
 from farzi_core.evaluation.held_out import REPEAT_SHARE
 from farzi_core.evaluation.metrics import bootstrap_ratio, summarise
+from farzi_core.evaluation.sides import DISTILLED, FULL_DATA, REAL_SIDES, SideSize
 from farzi_core.progress import ArtifactFile
 from farzi_core.seeding import derive_seed
 
 REPORT_NAME = "report.json"
-BYTES_PER_EVENT = 4
 NUM_RESAMPLES = 1000
 LEVEL = 0.95
 
 Report = dict[str, Any]
 
 
-def build_report(setting: Setting, comparison: Comparison, distilled: Distilled, *, distil_s: float) -> Report:
+def build_report(
+    setting: Setting, comparison: Comparison, *, distil_s: float, learned_s: Mapping[Baseline, float] | None = None
+) -> Report:
     """Return the content of ``report.json``.
 
     Args:
         setting: data and student.
         comparison: finished.
-        distilled: what was judged.
         distil_s: seconds that teachers and outer loop took.
+        learned_s: seconds that each learned baseline took, teachers not counted.
     """
     students = {name: _judge(setting, comparison, name) for name in comparison.architectures}
     cells = comparison.cells(comparison.architectures[0])
@@ -46,13 +49,16 @@ def build_report(setting: Setting, comparison: Comparison, distilled: Distilled,
         "distil": distil_s,
         "train_distilled": _mean_train_s(cells[DISTILLED]),
         "train_full_data": _mean_train_s(cells[FULL_DATA]),
+        **{f"distil_{name}": seconds for name, seconds in (learned_s or {}).items()},
     }
+    sizes = {side: _describe_size(setting, size) for side, size in comparison.sizes().items()}
     saved_s = seconds["train_full_data"] - seconds["train_distilled"]
     return {
         "task": setting.split.train.task,
         "protocol": _describe_protocol(setting),
         "students": students,
-        "size": _measure_size(setting, distilled),
+        "size": sizes[DISTILLED],
+        "sides": sizes,
         "seconds": seconds,
         # A training on the summary that is no faster never pays the distillation back.
         "break_even_trainings": distil_s / saved_s if saved_s > 0 else None,
@@ -124,15 +130,11 @@ def _mean_train_s(cell: Cell) -> float:
     return float(np.mean([outcome.train_s for outcome in cell.outcomes]))
 
 
-def _measure_size(setting: Setting, distilled: Distilled) -> dict[str, float]:
-    synthetic = distilled.synthetic
-    num_events = synthetic.num_sequences * synthetic.sequence_length
+def _describe_size(setting: Setting, size: SideSize) -> dict[str, float]:
     return {
-        "sequences": synthetic.num_sequences,
-        "events": num_events,
-        "bytes": synthetic.size_bytes,
-        "percent_of_events": 100.0 * num_events / setting.num_events,
-        "percent_of_bytes": 100.0 * synthetic.size_bytes / (BYTES_PER_EVENT * setting.num_events),
+        **asdict(size),
+        "percent_of_events": 100.0 * size.events / setting.num_events,
+        "percent_of_bytes": 100.0 * size.bytes / (BYTES_PER_EVENT * setting.num_events),
     }
 
 
@@ -147,13 +149,32 @@ def _describe_protocol(setting: Setting) -> dict[str, Any]:
             f"per training at {setting.validation.num_cases} cases, learning-rate factors {list(evaluation.lr_factors)} "
             "tried with the first seed, the same on every side"
         ),
-        "max_steps": {"full_data": spec.teacher.num_steps, "others": evaluation.max_steps},
+        "max_steps": _describe_max_steps(setting),
         "ratio": f"side / full_data; {LEVEL:.0%} bootstrap interval over seeds and cases, {NUM_RESAMPLES} resamples",
         "hard_draws": evaluation.hard_draws,
         "seconds": "training to the chosen step, looks at validation not counted; distil counts teachers and outer loop",
         "bytes": f"latents and token decoder; real data counted as {BYTES_PER_EVENT} bytes an event",
     }
-    return {**_describe_task(setting), **shared}
+    return {**_describe_task(setting), **shared, **_describe_baselines(setting)}
+
+
+def _describe_max_steps(setting: Setting) -> dict[str, int]:
+    spec = setting.spec
+    sides = [FULL_DATA, *(side for side in spec.evaluation.baselines if side in REAL_SIDES)]
+    return {**dict.fromkeys(sides, spec.teacher.num_steps), "others": spec.evaluation.max_steps}
+
+
+def _describe_baselines(setting: Setting) -> dict[str, str]:
+    if not list_learned_baselines(setting.spec):
+        return {}
+    wanted, outer = setting.spec.baseline, setting.spec.outer
+    return {
+        "learned_baselines": (
+            f"{wanted.num_steps or outer.num_steps} outer steps at learning rate {wanted.lr or outer.lr:g} (distilled: "
+            f"{outer.num_steps} at {outer.lr:g}), from the same start, in the same form, with the same outer optimiser, "
+            "validations and choice of the best; their seconds do not count teachers"
+        )
+    }
 
 
 def _describe_task(setting: Setting) -> dict[str, Any]:

@@ -35,7 +35,7 @@ def test_every_side_has_every_seed() -> None:
     for tables in results.values():
         assert len(tables) == 3
         assert tables[0] != tables[1]
-        assert set(tables[0]) == {"hr@5", "hr@10", "ndcg@5", "ndcg@10", "mrr"}
+        assert set(tables[0]) == {"hr@5", "hr@10", "ndcg@5", "ndcg@10", "mrr", "auc"}
 
 
 def test_validation_chooses_the_learning_rate_of_every_side() -> None:

@@ -40,14 +40,14 @@ def judged() -> Judged:
     comparison = Comparison(setting, distilled)
     while not comparison.finished:
         comparison.advance()
-    return setting, comparison, distilled, build_report(setting, comparison, distilled, distil_s=12.0)
+    return setting, comparison, distilled, build_report(setting, comparison, distil_s=12.0)
 
 
 def test_the_report_has_the_published_shape(judged: Judged, tmp_path: Path) -> None:
     _, _, _, report = judged
     written = json.loads(write_report(report, tmp_path).path.read_text())
     assert written == json.loads(json.dumps(report))
-    assert set(written) == {"task", "protocol", "students", "size", "seconds", "break_even_trainings"}
+    assert set(written) == {"task", "protocol", "students", "size", "sides", "seconds", "break_even_trainings"}
     student = written["students"]["sasrec"]
     for side in ("full_data", "distilled", "hard", "random"):
         assert set(student[side]["ndcg@10"]) == {"mean", "std"}
@@ -78,7 +78,7 @@ def test_size_counts_latents_and_decoder(judged: Judged) -> None:
 
 
 def test_break_even_is_distillation_over_what_a_training_saves(judged: Judged) -> None:
-    setting, comparison, distilled, report = judged
+    setting, comparison, _, report = judged
     seconds = report["seconds"]
     saved_s = seconds["train_full_data"] - seconds["train_distilled"]
     expected = 12.0 / saved_s if saved_s > 0 else None
@@ -90,7 +90,7 @@ def test_break_even_is_distillation_over_what_a_training_saves(judged: Judged) -
     assert all(isinstance(value, float) for value in summary.values())
     never = summarise_report({**report, "break_even_trainings": None}, setting.metric)
     assert "break_even_trainings" not in never
-    assert build_report(setting, comparison, distilled, distil_s=24.0)["size"] == report["size"]
+    assert build_report(setting, comparison, distil_s=24.0)["size"] == report["size"]
 
 
 def test_the_protocol_says_what_was_decided_about_repeats(judged: Judged) -> None:

@@ -1,0 +1,18 @@
+"""What a distilled summary has to beat: real sequences, and synthetic data that other methods learn."""
+
+from farzi_core.distillation.baselines.coresets import pick_head_sequences, pick_random_sequences, pick_sequences_of_size
+from farzi_core.distillation.baselines.learned import BaselineStep, LearnedBaseline, Objective, ObjectiveValue, OuterPoint
+from farzi_core.distillation.baselines.series import LearnedBaselines, list_learned_baselines
+
+__all__ = [
+    "BaselineStep",
+    "LearnedBaseline",
+    "LearnedBaselines",
+    "Objective",
+    "ObjectiveValue",
+    "OuterPoint",
+    "list_learned_baselines",
+    "pick_head_sequences",
+    "pick_random_sequences",
+    "pick_sequences_of_size",
+]

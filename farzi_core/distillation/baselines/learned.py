@@ -1,0 +1,146 @@
+"""A baseline that learns synthetic data: the outer loop with another objective in the place of the meta-gradient.
+
+Start, form, outer optimiser, cosine, clipping, moving average, validation and choice of the best are those of the outer
+loop, so that only the objective is compared. A baseline advances step by step and can be stopped and resumed.
+
+Shape letters: S synthetic sequences, L length, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from torch import Tensor
+
+from farzi_core.distillation.checkpoint import Checkpoint
+from farzi_core.distillation.descent import Distilled, SyntheticDescent
+from farzi_core.distillation.setting import Setting
+from farzi_core.distillation.start import make_start
+from farzi_core.distillation.teachers import TeacherTrajectory
+from farzi_core.errors import NumericalError
+
+
+@dataclass(frozen=True)
+class OuterPoint:
+    """Where an objective is evaluated.
+
+    Attributes:
+        probabilities: soft tokens (S, L, V), without a graph.
+        inner_lr: learning rate of students on synthetic data.
+        step: outer step, from 0.
+    """
+
+    probabilities: Tensor
+    inner_lr: float
+    step: int
+
+
+@dataclass(frozen=True)
+class ObjectiveValue:
+    """An objective at one outer step.
+
+    Attributes:
+        loss: its value.
+        adj_probabilities: its derivative (S, L, V) with respect to the soft tokens.
+        adj_lr: its derivative with respect to the inner learning rate; None where it has none.
+    """
+
+    loss: float
+    adj_probabilities: Tensor
+    adj_lr: Tensor | None = None
+
+
+class Objective(Protocol):
+    """What a baseline minimises; a function of the synthetic data, with randomness that follows from the step alone."""
+
+    @property
+    def has_lr_gradient(self) -> bool:
+        """Whether values have an ``adj_lr``."""
+        ...
+
+    def evaluate(self, point: OuterPoint) -> ObjectiveValue:
+        """Return value and gradient."""
+        ...
+
+
+@dataclass(frozen=True)
+class BaselineStep:
+    """One outer step of a baseline.
+
+    Attributes:
+        step: from 1.
+        loss: of its objective.
+        gradient_norm: before clipping.
+        validation: metric of a fresh student trained on the averaged data, when this step was validated.
+        best: whether that is the best so far.
+    """
+
+    step: int
+    loss: float
+    gradient_norm: float
+    validation: float | None = None
+    best: bool = False
+
+
+class LearnedBaseline:
+    """One baseline, advanced step by step.
+
+    Args:
+        setting: data and student.
+        teachers: trajectories; the first gives the start its space.
+        objective: what is minimised.
+
+    Raises:
+        ConfigError: the start needs a teacher, and there is none.
+    """
+
+    def __init__(self, setting: Setting, teachers: Sequence[TeacherTrajectory], objective: Objective) -> None:
+        spec, wanted = setting.spec, setting.spec.baseline
+        outer = spec.outer.model_copy(
+            update={"num_steps": wanted.num_steps or spec.outer.num_steps, "lr": wanted.lr or spec.outer.lr}
+        )
+        own = replace(setting, spec=spec.model_copy(update={"outer": outer}))
+        self._objective = objective
+        learn_lr = spec.inner.learn_lr and objective.has_lr_gradient
+        self._descent = SyntheticDescent(own, make_start(setting, teachers), learn_lr=learn_lr)
+
+    @property
+    def finished(self) -> bool:
+        """Whether it has had all its steps or run out of patience."""
+        return self._descent.finished
+
+    @property
+    def best(self) -> Distilled:
+        """The averaged synthetic data of the best validation; the start before the first one."""
+        return self._descent.best
+
+    def advance(self) -> BaselineStep:
+        """Take one outer step, and validate when it is time.
+
+        Raises:
+            NumericalError: the objective or a gradient is not finite.
+        """
+        assert not self.finished
+        descent = self._descent
+        soft_tokens = descent.soften()
+        value = self._objective.evaluate(OuterPoint(soft_tokens.probabilities, descent.current.inner_lr, descent.step))
+        if not abs(value.loss) < float("inf"):
+            raise NumericalError(
+                f"the objective is {value.loss} at outer step {descent.step + 1}; lower inner.lr or baseline.lr",
+                step=descent.step + 1,
+                tensor="loss",
+            )
+        norm = descent.move(soft_tokens, value.adj_probabilities, value.adj_lr)
+        result = BaselineStep(descent.step, value.loss, norm)
+        validation = descent.validate()
+        return result if validation is None else replace(result, validation=validation.value, best=validation.best)
+
+    def checkpoint(self) -> Checkpoint:
+        """Return the state between two steps."""
+        return self._descent.checkpoint()
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Go on from a state that :meth:`checkpoint` returned."""
+        self._descent.restore(checkpoint)

@@ -1,0 +1,56 @@
+"""What one outer step draws, as functions of the spec's seed and the step: every method that learns draws the same.
+
+Shape letters: S synthetic sequences, L length, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from farzi_core.distillation.setting import Setting
+from farzi_core.distillation.teachers import TeacherTrajectory
+from farzi_core.evaluation.training import draw_rows, init_on
+from farzi_core.metagrad import InnerLoss
+from farzi_core.seeding import derive_generator
+from farzi_core.students import Params, soft_next_event_loss
+
+PROBABILITIES = "probabilities"
+
+
+def draw_real_batch(setting: Setting, step: int) -> Tensor:
+    """Return the real windows of an outer step: int64 (outer.batch_size, at most max_length + 1), padded on the left."""
+    spec = setting.spec
+    generator = derive_generator(spec.seed, "outer_batch", step)
+    return setting.real.draw(spec.outer.batch_size, spec.student.max_length + 1, generator).to(setting.device)
+
+
+def draw_num_inner_steps(setting: Setting, step: int) -> int:
+    """Return the length T of an outer step's inner loop: ``inner.min_steps`` to ``inner.num_steps``, all equally likely."""
+    inner = setting.spec.inner
+    generator = derive_generator(setting.spec.seed, "num_inner_steps", step)
+    return int(torch.randint(inner.min_steps, inner.num_steps + 1, (1,), generator=generator))
+
+
+def draw_start_params(setting: Setting, teachers: Sequence[TeacherTrajectory], step: int) -> Params:
+    """Return where an outer step's student starts: fresh, or at a teacher's checkpoint, as ``outer.start_params`` says."""
+    kind = setting.spec.outer.start_params
+    generator = derive_generator(setting.spec.seed, "start_params", step)
+    if kind == "random" or (kind == "mixed" and torch.rand((), generator=generator).item() < 0.5):
+        return init_on(setting.student, generator, setting.dtype, setting.device)
+    checkpoints = [params for teacher in teachers for params in teacher.checkpoints]
+    return checkpoints[int(torch.randint(len(checkpoints), (1,), generator=generator))]
+
+
+def make_inner_loss(setting: Setting, step: int) -> InnerLoss:
+    """Return the inner loss of an outer step: that of a minibatch of the soft tokens ``synthetic["probabilities"]``."""
+    spec = setting.spec
+    batch_size = spec.inner.batch_size or spec.synthetic.num_sequences
+
+    def inner_loss(params: Params, synthetic: dict[str, Tensor], inner_step: int) -> Tensor:
+        generator = derive_generator(spec.seed, "inner_batch", step, inner_step)
+        return soft_next_event_loss(setting.student, params, draw_rows(synthetic[PROBABILITIES], batch_size, generator))
+
+    return inner_loss

@@ -1,0 +1,120 @@
+"""The sides of a comparison: what students are trained on, how, and how much of it there is.
+
+``full_data`` (all training sequences), ``distilled`` (soft tokens), ``hard`` (sequences drawn from them) and the
+baselines. Sides of real sequences in their whole length (``full_data``, ``random_equal_bytes``) train as teachers do, the
+others as students of the inner loop.
+
+Shape letters: S synthetic sequences, L length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+from farzi_core.config import Baseline
+from farzi_core.data.sequences import SequenceDataset
+from farzi_core.distillation.baselines import pick_head_sequences, pick_random_sequences, pick_sequences_of_size
+from farzi_core.distillation.baselines.coresets import BYTES_PER_EVENT
+from farzi_core.distillation.descent import Distilled
+from farzi_core.distillation.real_data import RealSequences
+from farzi_core.distillation.setting import Setting
+from farzi_core.distillation.teachers import real_data, real_plan
+from farzi_core.evaluation.training import HardData, SoftData, TrainingData, TrainingPlan
+from farzi_core.seeding import derive_seed
+from farzi_core.synthetic.base import Synthetic
+from farzi_core.synthetic.hard import sample_hard_sequences
+
+FULL_DATA, DISTILLED, HARD, EQUAL_BYTES = "full_data", "distilled", "hard", "random_equal_bytes"
+REAL_SIDES = frozenset({FULL_DATA, EQUAL_BYTES})
+MAX_HARD_BATCH = 128
+
+
+@dataclass(frozen=True)
+class SideSize:
+    """How much a side holds; real and hard events count 4 bytes each, soft tokens the bytes of what makes them."""
+
+    sequences: int
+    events: int
+    bytes: int
+
+
+class Sides:
+    """What the sides of one comparison are trained on.
+
+    Args:
+        setting: data and student.
+        distilled: what is judged.
+        learned: synthetic data of the learned baselines.
+    """
+
+    def __init__(self, setting: Setting, distilled: Distilled, learned: Mapping[Baseline, Distilled]) -> None:
+        self._setting = setting
+        self._soft: dict[str, Distilled] = {DISTILLED: distilled}
+        self._soft.update((name, baseline) for name, baseline in learned.items())
+
+    def data(self, side: str) -> TrainingData:
+        """Return what students of a side are trained on."""
+        setting, inner = self._setting, self._setting.spec.inner
+        if side == FULL_DATA:
+            return real_data(setting)
+        if side == EQUAL_BYTES:
+            return replace(real_data(setting), sequences=RealSequences(self._kept_of_equal_bytes()))
+        if side in self._soft:
+            synthetic = self._soft[side].synthetic
+            return SoftData(synthetic.probabilities(), inner.batch_size or synthetic.num_sequences)
+        events = self._hard_events(side)
+        return HardData(events.to(setting.device), inner.batch_size or min(len(events), MAX_HARD_BATCH))
+
+    def base_lr(self, side: str) -> float:
+        """Return the learning rate that factors multiply."""
+        if side in REAL_SIDES:
+            return self._setting.spec.teacher.lr
+        return self._soft.get(side, self._distilled).inner_lr
+
+    def plan(self, side: str, lr_factor: float) -> TrainingPlan:
+        """Return the rule of a side's trainings."""
+        setting, evaluation = self._setting, self._setting.spec.evaluation
+        lr = self.base_lr(side) * lr_factor
+        if side in REAL_SIDES:
+            return real_plan(setting, lr)
+        adam = setting.inner_adam(lr)
+        return TrainingPlan(adam, evaluation.max_steps, evaluation.num_validations, evaluation.patience, setting.metric)
+
+    def size(self, side: str) -> SideSize:
+        """Return how much a side holds."""
+        if side == FULL_DATA:
+            return _size_of_dataset(self._setting.split.train)
+        if side == EQUAL_BYTES:
+            return _size_of_dataset(self._kept_of_equal_bytes())
+        if side in self._soft:
+            return _size_of_soft(self._soft[side].synthetic)
+        events = self._hard_events(side)
+        num_events = int((events >= 0).sum())
+        return SideSize(len(events), num_events, BYTES_PER_EVENT * num_events)
+
+    @property
+    def _distilled(self) -> Distilled:
+        return self._soft[DISTILLED]
+
+    def _kept_of_equal_bytes(self) -> SequenceDataset:
+        return pick_sequences_of_size(self._setting, self._distilled.synthetic.size_bytes)
+
+    def _hard_events(self, side: str) -> Tensor:
+        setting, spec = self._setting, self._setting.spec
+        size = spec.synthetic
+        if side == HARD:
+            seed = derive_seed(spec.seed, "hard_sequences")
+            return sample_hard_sequences(self._distilled.synthetic.probabilities(), spec.evaluation.hard_draws, seed)
+        pick = {"random": pick_random_sequences, "head": pick_head_sequences}[side]
+        return pick(setting, size.num_sequences, size.sequence_length)
+
+
+def _size_of_dataset(dataset: SequenceDataset) -> SideSize:
+    return SideSize(dataset.num_sequences, dataset.num_events, BYTES_PER_EVENT * dataset.num_events)
+
+
+def _size_of_soft(synthetic: Synthetic) -> SideSize:
+    return SideSize(synthetic.num_sequences, synthetic.num_sequences * synthetic.sequence_length, synthetic.size_bytes)
