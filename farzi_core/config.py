@@ -40,6 +40,8 @@ TASK_ARCHITECTURES: dict[Task, tuple[Architecture, ...]] = {
 }
 
 Rank = Annotated[int, Field(ge=1, le=4096)]
+HardVariant = Annotated[int, Field(ge=1, le=100)] | Literal["argmax"]
+NoiseLevel = Annotated[float, Field(gt=0.0, lt=1.0)]
 Beta = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 
@@ -225,17 +227,29 @@ class EvaluationConfig(SpecModel):
         min_length=1,
         description="Multiples of each side's learning rate tried with its first seed; validation chooses one for the rest.",
     )
-    hard_draws: int = Field(4, ge=1, le=100, description="Hard sequences drawn per latent sequence for side `hard`.")
+    hard_draws: int = Field(4, ge=1, le=100, description="Hard sequences drawn per synthetic sequence for side `hard`.")
+    hard_variants: tuple[HardVariant, ...] = Field(
+        (1,),
+        description="Further sides of hard sequences: `hard_1` for one draw of each synthetic sequence, and so on; "
+        "`hard_argmax` for 'argmax', the likeliest event of every position.",
+    )
+    noise_levels: tuple[NoiseLevel, ...] = Field(
+        (),
+        description="Shares of training events replaced by random ones, for example 0.1: sides `full_data_noise_10` and "
+        "`hard_noise_10`, whose students train on disturbed real and hard sequences. Distilling noisy data is another job.",
+    )
     repeats_allowed: bool | None = Field(
         None,
         description="Whether events of the history stay candidates; null decides from how often real targets repeat.",
     )
 
     @model_validator(mode="after")
-    def _baselines_differ(self) -> EvaluationConfig:
-        twice = sorted({name for name in self.baselines if self.baselines.count(name) > 1})
-        if twice:
-            raise ValueError(f"baselines names {', '.join(twice)} more than once; name each baseline once")
+    def _names_differ(self) -> EvaluationConfig:
+        for field in ("baselines", "hard_variants", "noise_levels"):
+            named = list(getattr(self, field))
+            twice = sorted({str(name) for name in named if named.count(name) > 1})
+            if twice:
+                raise ValueError(f"{field} names {', '.join(twice)} more than once; name each once")
         return self
 
 

@@ -39,7 +39,7 @@ from farzi_core.evaluation.figures import Series
 from farzi_core.evaluation.metrics import LOWER_IS_BETTER
 from farzi_core.evaluation.page import History, write_page
 from farzi_core.evaluation.report import build_report, summarise_report, write_report
-from farzi_core.evaluation.sides import DISTILLED, HARD, MAX_HARD_BATCH, REAL_SIDES
+from farzi_core.evaluation.sides import DISTILLED, MAX_HARD_BATCH, num_training_sequences, trains_as_teacher
 from farzi_core.manifest import build_manifest
 from farzi_core.progress import ArtifactFile, Phase, PhaseStarted, Progress, ResultReady, StepFinished, ValidationMeasured
 from farzi_core.seeding import derive_generator, derive_seed
@@ -241,7 +241,7 @@ class DistillationPipeline:
         assert learned is not None, "baselines come before the comparison"
         distilled = self._best()
         self._directory.mkdir(parents=True, exist_ok=True)
-        report = build_report(self._setting, comparison, distil_s=self._distil_s, learned_s=learned.seconds)
+        report = build_report(self._setting, comparison, distilled, distil_s=self._distil_s, learned_s=learned.seconds)
         files = [
             *self._write_data(distilled, _advise(self._setting, comparison, distilled)),
             write_report(report, self._directory),
@@ -345,10 +345,9 @@ class _Costs:
         return baseline_step_cost(baseline, self._spec, self._num_cases, LOOKS_PER_VALIDATION)
 
     def comparison_step(self, key: TrainingKey) -> float:
-        if key.side in REAL_SIDES:
+        if trains_as_teacher(key.side):
             return self.real_step
-        size, draws = self._spec.synthetic.num_sequences, self._spec.evaluation.hard_draws
-        num_sequences = self._spec.inner.batch_size or (min(size * draws, MAX_HARD_BATCH) if key.side == HARD else size)
+        num_sequences = self._spec.inner.batch_size or min(num_training_sequences(key.side, self._spec), MAX_HARD_BATCH)
         return synthetic_training_step_cost(self._spec, num_sequences, self._num_cases)
 
     def plan(self) -> WorkMeter:
@@ -361,7 +360,7 @@ class _Costs:
         for name in list_learned_baselines(spec):
             planned[name] = self.baseline_step(name) * (spec.baseline.num_steps or spec.outer.num_steps)
         for key in list_trainings(self._setting):
-            num_steps = spec.teacher.num_steps if key.side in REAL_SIDES else expected_synthetic_steps(spec)
+            num_steps = spec.teacher.num_steps if trains_as_teacher(key.side) else expected_synthetic_steps(spec)
             planned[key.name] = self.comparison_step(key) * num_steps
         return WorkMeter(planned, self.outer_step)
 

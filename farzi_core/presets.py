@@ -29,7 +29,7 @@ _OVERRIDES: dict[Task, dict[PresetName, dict[str, Any]]] = {
             "inner": {"num_steps": 80, "min_steps": 15, "lr": 0.008},
             "outer": {"num_steps": 280, "lr": 0.05, "validate_every": 40},
             "meta_gradient": {"window": 10},
-            "evaluation": {"max_validation_cases": 1000},
+            "evaluation": {"max_validation_cases": 1000, "hard_variants": ()},
         },
         "standard": {},
         "thorough": {"outer": {"num_steps": 2000}, "evaluation": {"num_seeds": 5}},
@@ -44,6 +44,7 @@ _OVERRIDES: dict[Task, dict[PresetName, dict[str, Any]]] = {
             "teacher": {"num_steps": 300, "batch_size": 64},
             "evaluation": {
                 "lr_factors": (1.0,),
+                "hard_variants": (),
                 "max_steps": 200,
                 "max_validation_cases": 100,
                 "num_validations": 20,

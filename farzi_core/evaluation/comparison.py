@@ -18,8 +18,8 @@ from farzi_core.distillation.checkpoint import Checkpoint
 from farzi_core.distillation.descent import Distilled
 from farzi_core.distillation.setting import Setting
 from farzi_core.evaluation.metrics import Scores, load_scores
-from farzi_core.evaluation.sides import DISTILLED, FULL_DATA, HARD, Sides, SideSize
-from farzi_core.evaluation.training import StudentTraining, TrainingStep
+from farzi_core.evaluation.sides import Sides, SideSize, list_sides
+from farzi_core.evaluation.training import Look, StudentTraining, TrainingStep
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,7 @@ class Outcome:
         validation: best validation value.
         best_step: step it was reached at.
         train_s: seconds of training to that step, looks at validation not counted.
+        looks: every look at validation.
         scores: test values of the best step.
     """
 
@@ -62,6 +63,7 @@ class Outcome:
     validation: float
     best_step: int
     train_s: float
+    looks: tuple[Look, ...]
     scores: Scores
 
 
@@ -88,7 +90,7 @@ def list_trainings(setting: Setting) -> list[TrainingKey]:
     evaluation = setting.spec.evaluation
     keys: list[TrainingKey] = []
     for architecture in evaluation.students or (setting.spec.student.architecture,):
-        for side in (FULL_DATA, DISTILLED, HARD, *evaluation.baselines):
+        for side in list_sides(setting.spec):
             keys += [TrainingKey(architecture, side, 0, factor) for factor in dict.fromkeys(evaluation.lr_factors)]
             keys += [TrainingKey(architecture, side, seed, None) for seed in range(1, evaluation.num_seeds)]
     return keys
@@ -167,6 +169,7 @@ class Comparison:
             training.best_value,
             training.best_step,
             training.train_s_to_best,
+            tuple(training.looks),
             self._test.measure(training.student, training.best_params),
         )
 
@@ -194,7 +197,8 @@ class Comparison:
         self._outcomes = []
         for values in checkpoint.values["outcomes"]:
             key = self._keys[len(self._outcomes)]
-            self._outcomes.append(Outcome(key, scores=load_scores(checkpoint.part(key.name)), **values))
+            looks = tuple(Look(*look) for look in values["looks"])
+            self._outcomes.append(Outcome(key, **{**values, "looks": looks}, scores=load_scores(checkpoint.part(key.name))))
         if checkpoint.has_part("current"):
             self._current = self._begin(self._keys[len(self._outcomes)])
             self._current.restore(checkpoint.part("current"))
@@ -202,4 +206,4 @@ class Comparison:
 
 def _describe(outcome: Outcome) -> dict[str, Any]:
     names = ("lr_factor", "validation", "best_step", "train_s")
-    return {name: getattr(outcome, name) for name in names}
+    return {**{name: getattr(outcome, name) for name in names}, "looks": [list(look) for look in outcome.looks]}

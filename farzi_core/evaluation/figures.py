@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,8 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 BLUE, ORANGE, GREY = "#2b6cb0", "#c05621", "#718096"
+# One a side, told apart by people who see no red or no green too (Okabe and Ito).
+SIDE_COLORS = ("#000000", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#b8a500")
 # Any: matplotlib types every setting by name.
 _STYLE: Any = {
     "svg.fonttype": "none",
@@ -78,6 +80,57 @@ def draw_ratios(ratios: dict[str, dict[str, float]], metric: str) -> str:
         axes.axvline(1.0, color=GREY, linestyle="--", linewidth=1)
         axes.invert_yaxis()
         axes.set_xlabel(f"{metric} / full data")
+        return _to_svg(figure)
+
+
+def draw_learning_curves(curves: Mapping[str, Sequence[Mapping[str, Any]]], metric: str) -> str:
+    """Return validation of each side, a line a seed: ``{side: [{steps, seconds, validation}]}``, against steps and seconds."""
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(8, 3.4), layout="constrained")
+        left, right = figure.subplots(1, 2, sharey=True)
+        for number, (side, seeds) in enumerate(curves.items()):
+            color = SIDE_COLORS[number % len(SIDE_COLORS)]
+            for index, seed in enumerate(seeds):
+                label = side if index == 0 else None
+                left.plot(seed["steps"], seed["validation"], color=color, linewidth=1, alpha=0.8, label=label)
+                # A clock may not have moved during the first steps.
+                seconds = np.maximum(seed["seconds"], 1e-4)
+                right.plot(seconds, seed["validation"], color=color, linewidth=1, alpha=0.8)
+        right.set_xscale("log")
+        _label(left, "training step", f"validation {metric}")
+        right.set_xlabel("seconds of training")
+        figure.legend(loc="outside upper center", ncols=min(4, len(curves)), frameon=False)
+        return _to_svg(figure)
+
+
+def draw_noise(levels: Sequence[float], kept: Mapping[str, Sequence[Mapping[str, float]]], metric: str) -> str:
+    """Return what each side keeps of its own clean figure at each noise level: ``{side: [{mean, low, high}]}``."""
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(5, 2.8), layout="constrained")
+        axes = figure.subplots()
+        percent = [100.0 * level for level in (0.0, *levels)]
+        for color, (side, intervals) in zip(SIDE_COLORS, kept.items(), strict=False):
+            means = np.array([1.0, *(interval["mean"] for interval in intervals)])
+            low = np.array([1.0, *(interval["low"] for interval in intervals)])
+            high = np.array([1.0, *(interval["high"] for interval in intervals)])
+            axes.plot(percent, means, color=color, marker="o", markersize=3, label=side)
+            axes.fill_between(percent, low, high, color=color, alpha=0.15, linewidth=0)
+        _label(axes, "random events in the training data (%)", f"{metric} / without noise")
+        axes.legend(frameon=False)
+        return _to_svg(figure)
+
+
+def draw_entropy_by_position(per_position: Sequence[float], largest: float) -> str:
+    """Return the mean entropy of each position in nats, with the largest one there can be."""
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(8, 2.4), layout="constrained")
+        axes = figure.subplots()
+        axes.plot(range(1, len(per_position) + 1), per_position, color=BLUE, marker="o", markersize=3)
+        axes.axhline(largest, color=GREY, linestyle="--", linewidth=1)
+        axes.annotate("uniform", (1, largest), color=GREY, va="top", xytext=(0, -3), textcoords="offset points")
+        axes.set_ylim(0.0, largest * 1.05)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        _label(axes, "position", "entropy (nats)")
         return _to_svg(figure)
 
 

@@ -5,15 +5,16 @@ Knows nothing of what the sides are.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from farzi_core.evaluation.training import Look, TrainingPlan
+from farzi_core.evaluation.training import Look
 
 Curve = tuple[Look, ...]
+IsBetter = Callable[[float, float], bool]
 
 
 def describe_curves(curves: Sequence[Curve]) -> list[dict[str, Any]]:
@@ -45,19 +46,19 @@ class SpeedUp:
     seeds_reached: int
 
 
-def measure_speed_up(ours: Sequence[Curve], reference: Sequence[Curve], plan: TrainingPlan) -> SpeedUp:
+def measure_speed_up(ours: Sequence[Curve], reference: Sequence[Curve], is_better: IsBetter) -> SpeedUp:
     """Compare seed by seed: the time to our best look with the reference's time to its first look that is as good.
 
     Args:
         ours: looks of each seed.
         reference: looks of each seed of what is compared with.
-        plan: says what is better.
+        is_better: whether its first value is better than its second.
     """
-    best = [_best_look(curve, plan) for curve in ours]
+    best = [_best_look(curve, is_better) for curve in ours]
     pairs = [
         (look.train_s, reached.train_s)
         for look, curve in zip(best, reference, strict=False)
-        if (reached := _first_as_good(curve, look.value, plan)) is not None
+        if (reached := _first_as_good(curve, look.value, is_better)) is not None
     ]
     seconds = float(np.mean([look.train_s for look in best]))
     if not pairs:
@@ -67,13 +68,13 @@ def measure_speed_up(ours: Sequence[Curve], reference: Sequence[Curve], plan: Tr
     return SpeedUp(seconds, float(reference_s / len(pairs)), ratio, len(pairs))
 
 
-def _best_look(curve: Curve, plan: TrainingPlan) -> Look:
+def _best_look(curve: Curve, is_better: IsBetter) -> Look:
     best = curve[0]
     for look in curve[1:]:
-        if plan.is_better(look.value, best.value):
+        if is_better(look.value, best.value):
             best = look
     return best
 
 
-def _first_as_good(curve: Curve, value: float, plan: TrainingPlan) -> Look | None:
-    return next((look for look in curve if not plan.is_better(value, look.value)), None)
+def _first_as_good(curve: Curve, value: float, is_better: IsBetter) -> Look | None:
+    return next((look for look in curve if not is_better(value, look.value)), None)

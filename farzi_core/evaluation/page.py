@@ -4,25 +4,33 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from torch import Tensor
 
-from farzi_core.data.sequences import Vocabulary
 from farzi_core.distillation.descent import Distilled
 from farzi_core.distillation.setting import Setting
-from farzi_core.evaluation.figures import Series, draw_entropy, draw_outer_loop, draw_ratios, draw_validation
+from farzi_core.evaluation.appearance import list_top_events
+from farzi_core.evaluation.figures import (
+    Series,
+    draw_entropy,
+    draw_entropy_by_position,
+    draw_learning_curves,
+    draw_noise,
+    draw_outer_loop,
+    draw_ratios,
+    draw_validation,
+)
 from farzi_core.evaluation.report import Report
+from farzi_core.evaluation.sides import DISTILLED, name_side
 from farzi_core.progress import ArtifactFile
-from farzi_core.synthetic.sharpness import largest_entropy
 
 PAGE_NAME = "report.html"
 _TEMPLATE = "report.html.j2"
-_SHOWN_SEQUENCES, _SHOWN_POSITIONS, _SHOWN_EVENTS = 3, 12, 5
+_SHOWN_SEQUENCES, _SHOWN_POSITIONS = 3, 12
 _MAX_ENTROPY_ROWS = 200
 
 
@@ -40,20 +48,28 @@ class History:
 class Figure:
     """One plot of the page."""
 
-    title: str
+    caption: str
     alt: str
     source: str
 
 
 def write_page(report: Report, history: History, setting: Setting, distilled: Distilled, directory: Path) -> ArtifactFile:
     """Write ``report.html``: tables, plots and the most likely events, in one file without scripts or links."""
-    environment = Environment(loader=PackageLoader("farzi_core.evaluation"), autoescape=True, undefined=StrictUndefined)
+    environment = Environment(
+        loader=PackageLoader("farzi_core.evaluation"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    first = next(iter(report["students"].values()))
+    examples = distilled.synthetic.probabilities()[:_SHOWN_SEQUENCES, :_SHOWN_POSITIONS]
     html = environment.get_template(_TEMPLATE).render(
         report=report,
         metric=setting.metric,
-        metrics=_metric_names(report),
+        metrics=list(first["full_data"]),
+        headline={"ratio": first["ratio"].get(setting.metric), "speed_up": first["speedup_to_same_metric"]},
+        titles={side: name_side(side, setting.spec) for side in report["sides"]},
+        ratios={name: _ratios(student) for name, student in report["students"].items()},
         figures=_draw(report, history, setting, distilled),
-        top_events=_top_events(distilled, setting.split.train.vocabulary),
+        examples=[list_top_events(probabilities, setting.split.train.vocabulary) for probabilities in examples],
+        shown_positions=_SHOWN_POSITIONS,
         spec=json.dumps(setting.spec.model_dump(mode="json"), indent=2, ensure_ascii=False),
     )
     path = directory / PAGE_NAME
@@ -61,54 +77,70 @@ def write_page(report: Report, history: History, setting: Setting, distilled: Di
     return ArtifactFile(path.name, path, "text/html")
 
 
-def _metric_names(report: Report) -> list[str]:
-    student = next(iter(report["students"].values()))
-    return list(student["full_data"])
+def _ratios(student: Mapping[str, Any]) -> dict[str, Any]:
+    others = {key.removeprefix("ratio_"): value for key, value in student.items() if key.startswith("ratio_")}
+    return {DISTILLED: student["ratio"], **others}
 
 
-def _draw(report: Report, history: History, setting: Setting, distilled: Distilled) -> list[Figure]:
-    metric = setting.metric
-    figures = []
-    for name, student in report["students"].items():
-        ratios = {"distilled": student["ratio"]}
-        ratios |= {key.removeprefix("ratio_"): value for key, value in student.items() if key.startswith("ratio_")}
-        shown = {side: ratio[metric] for side, ratio in ratios.items() if metric in ratio}
-        if shown:
-            figures.append(_figure(f"{name}: ratio to full data", f"{metric} of each side", draw_ratios(shown, metric)))
-    figures.append(
-        _figure(
-            "Validation on the way",
+def _draw(report: Report, history: History, setting: Setting, distilled: Distilled) -> dict[str, Any]:
+    metric, students = setting.metric, report["students"]
+    entropy = distilled.synthetic.entropy()[:_MAX_ENTROPY_ROWS].double().cpu().numpy()
+    appearance = report["sequences"]["entropy"]
+    largest = appearance["largest_possible"]
+    return {
+        "ratios": {name: _draw_ratios(_ratios(student), setting) for name, student in students.items()},
+        "curves": {name: _draw_curves(student["curves"], setting) for name, student in students.items()},
+        "noise": {name: _draw_noise(student["noise"], metric) for name, student in students.items()},
+        "architectures": _draw_architectures(report["cross_architecture"]["students"], metric),
+        "entropy_by_position": _figure(
+            "Mean entropy of the soft tokens at each position.",
+            "entropy by position",
+            draw_entropy_by_position(appearance["per_position"], largest),
+        ),
+        "entropy": _figure("Entropy of every soft token.", "map of entropy", draw_entropy(entropy, largest)),
+        "validation": _figure(
+            "Validation of fresh students on the way, and of the teacher along its training.",
             "validation over steps",
             draw_validation(history.validation, history.teacher_validation, metric),
-        )
-    )
-    figures.append(
-        _figure("Outer loop", "loss and norm over steps", draw_outer_loop(history.outer_loss, history.meta_gradient_norm))
-    )
-    entropy = distilled.synthetic.entropy()[:_MAX_ENTROPY_ROWS].double().cpu().numpy()
-    largest = largest_entropy(setting.vocab_size)
-    figures.append(_figure("Entropy of the soft tokens", "map of entropy", draw_entropy(entropy, largest)))
-    return figures
+        ),
+        "outer_loop": _figure(
+            "Outer loss with its running mean, and norm of the meta-gradient.",
+            "loss and norm over steps",
+            draw_outer_loop(history.outer_loss, history.meta_gradient_norm),
+        ),
+    }
 
 
-def _figure(title: str, alt: str, svg: str) -> Figure:
-    return Figure(title, alt, "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode())
+def _draw_ratios(ratios: Mapping[str, Any], setting: Setting) -> Figure | None:
+    metric = setting.metric
+    shown = {name_side(side, setting.spec): ratio[metric] for side, ratio in ratios.items() if metric in ratio}
+    return _figure("Ratio to full data.", f"{metric} of each side", draw_ratios(shown, metric)) if shown else None
 
 
-def _top_events(distilled: Distilled, vocabulary: Vocabulary) -> list[list[dict[str, Any]]]:
-    """Return, for the first positions of the first sequences, the likeliest events with their probabilities."""
-    synthetic = distilled.synthetic
-    probabilities = synthetic.probabilities()[:_SHOWN_SEQUENCES, :_SHOWN_POSITIONS]
-    values, events = torch.topk(probabilities, min(_SHOWN_EVENTS, len(vocabulary)), dim=-1)
-    return [
-        [
-            _describe_position(position + 1, values[s, position], events[s, position], vocabulary)
-            for position in range(probabilities.shape[1])
-        ]
-        for s in range(probabilities.shape[0])
-    ]
+def _draw_curves(curves: Mapping[str, Any], setting: Setting) -> Figure:
+    named = {name_side(side, setting.spec): seeds for side, seeds in curves.items()}
+    caption = "Validation along each training at the chosen learning rate, a line a student."
+    return _figure(caption, "learning curves", draw_learning_curves(named, setting.metric))
 
 
-def _describe_position(position: int, values: Tensor, events: Tensor, vocabulary: Vocabulary) -> dict[str, Any]:
-    names = vocabulary.decode(events.tolist())
-    return {"position": position, "events": list(zip(names, values.tolist(), strict=True))}
+def _draw_noise(rows: list[Any], metric: str) -> Figure | None:
+    rows = [row for row in rows if metric in row["full_data"] and metric in row["hard"]]
+    if not rows:
+        return None
+    kept = {
+        "full data": [row["full_data"][metric] for row in rows],
+        "hard sequences": [row["hard"][metric] for row in rows],
+    }
+    svg = draw_noise([row["level"] for row in rows], kept, metric)
+    return _figure("What is left when a share of the training events is random.", "noise", svg)
+
+
+def _draw_architectures(students: Mapping[str, Any], metric: str) -> Figure | None:
+    shown = {name: row["ratio"] for name, row in students.items() if row["ratio"] is not None}
+    if len(shown) < 2:
+        return None
+    return _figure("Distilled over full data, each architecture with itself.", "ratios", draw_ratios(shown, metric))
+
+
+def _figure(caption: str, alt: str, svg: str) -> Figure:
+    return Figure(caption, alt, "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode())

@@ -17,11 +17,15 @@ from farzi_core.config import Architecture, Baseline
 from farzi_core.data.splits import HeldOutStream
 from farzi_core.distillation.baselines import list_learned_baselines
 from farzi_core.distillation.baselines.coresets import BYTES_PER_EVENT
+from farzi_core.distillation.descent import Distilled
 from farzi_core.distillation.setting import Setting
+from farzi_core.distillation.teachers import real_plan
+from farzi_core.evaluation.appearance import describe_appearance
 from farzi_core.evaluation.comparison import Cell, Comparison
 from farzi_core.evaluation.held_out import REPEAT_SHARE
+from farzi_core.evaluation.learning_curves import describe_curves, measure_speed_up
 from farzi_core.evaluation.metrics import bootstrap_ratio, summarise
-from farzi_core.evaluation.sides import DISTILLED, FULL_DATA, REAL_SIDES, SideSize
+from farzi_core.evaluation.sides import DISTILLED, FULL_DATA, HARD, SideSize, list_sides, noisy, trains_as_teacher
 from farzi_core.progress import ArtifactFile
 from farzi_core.seeding import derive_seed
 
@@ -33,17 +37,23 @@ Report = dict[str, Any]
 
 
 def build_report(
-    setting: Setting, comparison: Comparison, *, distil_s: float, learned_s: Mapping[Baseline, float] | None = None
+    setting: Setting,
+    comparison: Comparison,
+    distilled: Distilled,
+    *,
+    distil_s: float,
+    learned_s: Mapping[Baseline, float] | None = None,
 ) -> Report:
     """Return the content of ``report.json``.
 
     Args:
         setting: data and student.
         comparison: finished.
+        distilled: what was judged.
         distil_s: seconds that teachers and outer loop took.
         learned_s: seconds that each learned baseline took, teachers not counted.
     """
-    students = {name: _judge(setting, comparison, name) for name in comparison.architectures}
+    students: dict[str, Any] = {name: _judge(setting, comparison, name) for name in comparison.architectures}
     cells = comparison.cells(comparison.architectures[0])
     seconds = {
         "distil": distil_s,
@@ -57,11 +67,13 @@ def build_report(
         "task": setting.split.train.task,
         "protocol": _describe_protocol(setting),
         "students": students,
+        "cross_architecture": _compare_architectures(setting, students),
         "size": sizes[DISTILLED],
         "sides": sizes,
         "seconds": seconds,
         # A training on the summary that is no faster never pays the distillation back.
         "break_even_trainings": distil_s / saved_s if saved_s > 0 else None,
+        "sequences": describe_appearance(distilled.synthetic, setting.split.train.vocabulary),
     }
 
 
@@ -79,13 +91,16 @@ def summarise_report(report: Report, metric: str) -> dict[str, float]:
     summary |= {f"ratio_{metric}_{end}": value for end, value in student["ratio"].get(metric, {}).items()}
     summary |= {f"{name}_seconds": value for name, value in report["seconds"].items()}
     summary["size_bytes"] = report["size"]["bytes"]
-    if report["break_even_trainings"] is not None:
-        summary["break_even_trainings"] = report["break_even_trainings"]
+    maybe = {
+        "break_even_trainings": report["break_even_trainings"],
+        "speedup_to_same_metric": student["speedup_to_same_metric"]["ratio"],
+    }
+    summary |= {name: value for name, value in maybe.items() if value is not None}
     return {name: float(value) for name, value in summary.items()}
 
 
 def _has_mean(values: Any, metric: str) -> bool:
-    return isinstance(values.get(metric), dict) and "std" in values[metric]
+    return isinstance(values, dict) and isinstance(values.get(metric), dict) and "std" in values[metric]
 
 
 def _judge(setting: Setting, comparison: Comparison, architecture: Architecture) -> dict[str, Any]:
@@ -102,7 +117,38 @@ def _judge(setting: Setting, comparison: Comparison, architecture: Architecture)
         }
         for side, cell in cells.items()
     }
+    curves = {side: [outcome.looks for outcome in cell.outcomes] for side, cell in cells.items()}
+    is_better = real_plan(setting, setting.spec.teacher.lr).is_better
+    figures["train_seconds"] = {side: _mean_train_s(cell) for side, cell in cells.items()}
+    figures["speedup_to_same_metric"] = asdict(measure_speed_up(curves[DISTILLED], curves[FULL_DATA], is_better))
+    figures["noise"] = [_describe_noise(setting, cells, level) for level in setting.spec.evaluation.noise_levels]
+    figures["curves"] = {side: describe_curves(seeds) for side, seeds in curves.items()}
     return figures
+
+
+def _describe_noise(setting: Setting, cells: Mapping[str, Cell], level: float) -> dict[str, Any]:
+    """Return what full data and hard sequences keep of their own figures when a share of the training events is random."""
+    return {
+        "level": level,
+        **{side: _ratio(setting, cells[noisy(side, level)], cells[side]) for side in (FULL_DATA, HARD)},
+    }
+
+
+def _compare_architectures(setting: Setting, students: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the matrix of who distilled and who trains: its row of the student that distilled."""
+    metric = setting.metric
+    return {
+        "distilled_with": setting.spec.student.architecture,
+        "metric": metric,
+        "students": {
+            name: {
+                "full_data": student[FULL_DATA][metric],
+                "distilled": student[DISTILLED][metric],
+                "ratio": student["ratio"].get(metric),
+            }
+            for name, student in students.items()
+        },
+    }
 
 
 def _mean_and_std(cell: Cell) -> dict[str, dict[str, float]]:
@@ -152,15 +198,32 @@ def _describe_protocol(setting: Setting) -> dict[str, Any]:
         "max_steps": _describe_max_steps(setting),
         "ratio": f"side / full_data; {LEVEL:.0%} bootstrap interval over seeds and cases, {NUM_RESAMPLES} resamples",
         "hard_draws": evaluation.hard_draws,
+        **_describe_noise_protocol(setting),
         "seconds": "training to the chosen step, looks at validation not counted; distil counts teachers and outer loop",
+        "speedup_to_same_metric": (
+            "seconds of a full-data training to its first look as good as the best of the training on the summary, over the "
+            "seconds of the latter to that best look; seed by seed"
+        ),
         "bytes": f"latents and token decoder; real data counted as {BYTES_PER_EVENT} bytes an event",
     }
     return {**_describe_task(setting), **shared, **_describe_baselines(setting)}
 
 
+def _describe_noise_protocol(setting: Setting) -> dict[str, str]:
+    if not setting.spec.evaluation.noise_levels:
+        return {}
+    return {
+        "noise": (
+            "a share of the events is replaced by events drawn uniformly from the vocabulary, in the real sequences that "
+            "full-data students train on and in the hard sequences drawn from the summary; held-out data stay as they are, and "
+            "nothing is distilled anew: distilling noisy data is another job"
+        )
+    }
+
+
 def _describe_max_steps(setting: Setting) -> dict[str, int]:
     spec = setting.spec
-    sides = [FULL_DATA, *(side for side in spec.evaluation.baselines if side in REAL_SIDES)]
+    sides = [side for side in list_sides(spec) if trains_as_teacher(side)]
     return {**dict.fromkeys(sides, spec.teacher.num_steps), "others": spec.evaluation.max_steps}
 
 

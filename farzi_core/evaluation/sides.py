@@ -1,8 +1,9 @@
 """The sides of a comparison: what students are trained on, how, and how much of it there is.
 
-``full_data`` (all training sequences), ``distilled`` (soft tokens), ``hard`` (sequences drawn from them) and the
-baselines. Sides of real sequences in their whole length (``full_data``, ``random_equal_bytes``) train as teachers do, the
-others as students of the inner loop.
+``full_data`` (all training sequences), ``distilled`` (soft tokens), ``hard`` (sequences drawn from them, ``hard_1`` and
+``hard_argmax`` with other draws), the baselines, and full data and hard sequences with noise (``full_data_noise_10`` has 10 %
+of random events). Sides of real sequences in their whole length train as teachers do, the others as students of the inner
+loop.
 
 Shape letters: S synthetic sequences, L length.
 """
@@ -12,9 +13,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from farzi_core.config import Baseline
+from farzi_core.config import Baseline, DistillationSpec, HardVariant
 from farzi_core.data.sequences import SequenceDataset
 from farzi_core.distillation.baselines import pick_head_sequences, pick_random_sequences, pick_sequences_of_size
 from farzi_core.distillation.baselines.coresets import BYTES_PER_EVENT
@@ -22,14 +26,66 @@ from farzi_core.distillation.descent import Distilled
 from farzi_core.distillation.real_data import RealSequences
 from farzi_core.distillation.setting import Setting
 from farzi_core.distillation.teachers import real_data, real_plan
+from farzi_core.evaluation.noise import Events, replace_events
 from farzi_core.evaluation.training import HardData, SoftData, TrainingData, TrainingPlan
 from farzi_core.seeding import derive_seed
 from farzi_core.synthetic.base import Synthetic
-from farzi_core.synthetic.hard import sample_hard_sequences
+from farzi_core.synthetic.hard import argmax_hard_sequences, sample_hard_sequences
 
 FULL_DATA, DISTILLED, HARD, EQUAL_BYTES = "full_data", "distilled", "hard", "random_equal_bytes"
-REAL_SIDES = frozenset({FULL_DATA, EQUAL_BYTES})
+ARGMAX = "argmax"
 MAX_HARD_BATCH = 128
+_TITLES = {
+    FULL_DATA: "full data",
+    DISTILLED: "soft tokens (distilled)",
+    "random": "random sequences, as many",
+    EQUAL_BYTES: "random sequences, as many bytes",
+    "head": "longest sequences, as many",
+}
+
+
+def noisy(side: str, level: float) -> str:
+    """Return the name of a side with a share of random events."""
+    return f"{side}_noise_{100 * level:g}"
+
+
+def list_sides(spec: DistillationSpec) -> tuple[str, ...]:
+    """Return the sides of a comparison, in order."""
+    evaluation = spec.evaluation
+    noise = (noisy(side, level) for level in evaluation.noise_levels for side in (FULL_DATA, HARD))
+    return (FULL_DATA, DISTILLED, *_list_hard_draws(spec), *evaluation.baselines, *noise)
+
+
+def trains_as_teacher(side: str) -> bool:
+    """Return whether a side's students train as teachers do: on real sequences in their whole length."""
+    return side in {FULL_DATA, EQUAL_BYTES} or side.startswith(f"{FULL_DATA}_noise_")
+
+
+def num_training_sequences(side: str, spec: DistillationSpec) -> int:
+    """Return how many synthetic, hard or baseline sequences a side holds at most."""
+    draws = _list_hard_draws(spec).get(side.partition("_noise_")[0], 1)
+    return spec.synthetic.num_sequences * (1 if draws == ARGMAX else int(draws))
+
+
+def name_side(side: str, spec: DistillationSpec) -> str:
+    """Return what people call a side."""
+    base, _, percent = side.partition("_noise_")
+    draws = _list_hard_draws(spec).get(base)
+    title = _TITLES.get(base, base.replace("_", " ")) if draws is None else _name_draws(draws)
+    return f"{title}, {percent} % noise" if percent else title
+
+
+def _list_hard_draws(spec: DistillationSpec) -> dict[str, HardVariant]:
+    """Return what is drawn for each side of hard sequences."""
+    evaluation = spec.evaluation
+    others = {f"{HARD}_{variant}": variant for variant in evaluation.hard_variants if variant != evaluation.hard_draws}
+    return {HARD: evaluation.hard_draws, **others}
+
+
+def _name_draws(draws: HardVariant) -> str:
+    if draws == ARGMAX:
+        return "hard sequences, likeliest events"
+    return f"hard sequences, {draws} {'draw' if draws == 1 else 'draws'}"
 
 
 @dataclass(frozen=True)
@@ -60,8 +116,8 @@ class Sides:
         setting, inner = self._setting, self._setting.spec.inner
         if side == FULL_DATA:
             return real_data(setting)
-        if side == EQUAL_BYTES:
-            return replace(real_data(setting), sequences=RealSequences(self._kept_of_equal_bytes()))
+        if trains_as_teacher(side):
+            return replace(real_data(setting), sequences=RealSequences(self._real(side)))
         if side in self._soft:
             synthetic = self._soft[side].synthetic
             return SoftData(synthetic.probabilities(), inner.batch_size or synthetic.num_sequences)
@@ -70,7 +126,7 @@ class Sides:
 
     def base_lr(self, side: str) -> float:
         """Return the learning rate that factors multiply."""
-        if side in REAL_SIDES:
+        if trains_as_teacher(side):
             return self._setting.spec.teacher.lr
         return self._soft.get(side, self._distilled).inner_lr
 
@@ -78,17 +134,15 @@ class Sides:
         """Return the rule of a side's trainings."""
         setting, evaluation = self._setting, self._setting.spec.evaluation
         lr = self.base_lr(side) * lr_factor
-        if side in REAL_SIDES:
+        if trains_as_teacher(side):
             return real_plan(setting, lr)
         adam = setting.inner_adam(lr)
         return TrainingPlan(adam, evaluation.max_steps, evaluation.num_validations, evaluation.patience, setting.metric)
 
     def size(self, side: str) -> SideSize:
         """Return how much a side holds."""
-        if side == FULL_DATA:
-            return _size_of_dataset(self._setting.split.train)
-        if side == EQUAL_BYTES:
-            return _size_of_dataset(self._kept_of_equal_bytes())
+        if trains_as_teacher(side):
+            return _size_of_dataset(self._real(side))
         if side in self._soft:
             return _size_of_soft(self._soft[side].synthetic)
         events = self._hard_events(side)
@@ -99,17 +153,34 @@ class Sides:
     def _distilled(self) -> Distilled:
         return self._soft[DISTILLED]
 
-    def _kept_of_equal_bytes(self) -> SequenceDataset:
-        return pick_sequences_of_size(self._setting, self._distilled.synthetic.size_bytes)
+    def _real(self, side: str) -> SequenceDataset:
+        train = self._setting.split.train
+        if side == EQUAL_BYTES:
+            return pick_sequences_of_size(self._setting, self._distilled.synthetic.size_bytes)
+        return replace(train, events=self._disturb(train.events, side))
+
+    def _disturb(self, events: NDArray[Events], side: str) -> NDArray[Events]:
+        """Return events with the noise that the side's name asks for."""
+        spec = self._setting.spec
+        for level in spec.evaluation.noise_levels:
+            if side in {noisy(FULL_DATA, level), noisy(HARD, level)}:
+                rng = np.random.default_rng(derive_seed(spec.seed, "noise", side))
+                return replace_events(events, level, self._setting.vocab_size, rng)
+        return events
 
     def _hard_events(self, side: str) -> Tensor:
         setting, spec = self._setting, self._setting.spec
         size = spec.synthetic
-        if side == HARD:
-            seed = derive_seed(spec.seed, "hard_sequences")
-            return sample_hard_sequences(self._distilled.synthetic.probabilities(), spec.evaluation.hard_draws, seed)
-        pick = {"random": pick_random_sequences, "head": pick_head_sequences}[side]
-        return pick(setting, size.num_sequences, size.sequence_length)
+        draws = _list_hard_draws(spec).get(side.partition("_noise_")[0])
+        if draws is None:
+            pick = {"random": pick_random_sequences, "head": pick_head_sequences}[side]
+            return pick(setting, size.num_sequences, size.sequence_length)
+        probabilities = self._distilled.synthetic.probabilities()
+        if draws == ARGMAX:
+            events = argmax_hard_sequences(probabilities)
+        else:
+            events = sample_hard_sequences(probabilities, int(draws), derive_seed(spec.seed, "hard_sequences"))
+        return torch.from_numpy(self._disturb(events.numpy(), side))
 
 
 def _size_of_dataset(dataset: SequenceDataset) -> SideSize:

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
+import torch
+from pydantic import ValidationError
 
 from farzi_core.distillation.descent import Distilled
 from farzi_core.distillation.setting import Setting, prepare_setting
@@ -8,6 +11,9 @@ from farzi_core.distillation.start import make_start
 from farzi_core.distillation.teachers import TeacherTraining
 from farzi_core.evaluation.comparison import Comparison, list_trainings
 from farzi_core.evaluation.metrics import summarise
+from farzi_core.evaluation.sides import Sides, name_side
+from farzi_core.evaluation.training import HardData, RealData
+from farzi_core.seeding import derive_generator
 from tests.farzi_core.markov import interactions, tiny_spec
 
 SIDES = ["full_data", "distilled", "hard", "random"]
@@ -48,6 +54,50 @@ def test_validation_chooses_the_learning_rate_of_every_side() -> None:
         assert cell.lr == base, side
         assert [outcome.key.seed for outcome in cell.outcomes] == [0, 1]
         assert {outcome.lr_factor for outcome in cell.outcomes} == {1.0}
+
+
+def test_hard_sequences_have_as_many_sides_as_are_asked_for() -> None:
+    setting, distilled = prepare(baselines=[], num_seeds=1, hard_draws=2, hard_variants=[1, 2, "argmax", 5])
+    comparison = Comparison(setting, distilled)
+    run(comparison)
+    sizes = {side: size.sequences for side, size in comparison.sizes().items()}
+    assert list(sizes) == ["full_data", "distilled", "hard", "hard_1", "hard_argmax", "hard_5"]
+    assert (sizes["hard"], sizes["hard_1"], sizes["hard_argmax"], sizes["hard_5"]) == (6, 3, 3, 15)
+
+
+def test_the_sides_of_hard_sequences_are_what_their_names_say() -> None:
+    setting, distilled = prepare(hard_variants=[1, "argmax"], noise_levels=[0.5])
+    sides = Sides(setting, distilled, {})
+
+    def events(side: str) -> torch.Tensor:
+        data = sides.data(side)
+        assert isinstance(data, HardData)
+        return data.events
+
+    assert torch.equal(events("hard")[:3], events("hard_1"))
+    assert torch.equal(events("hard_argmax"), distilled.synthetic.probabilities().argmax(-1))
+    changed = (events("hard_noise_50") != events("hard")).double().mean().item()
+    assert 0.3 < changed < 0.6
+    assert name_side("hard_noise_50", setting.spec) == "hard sequences, 4 draws, 50 % noise"
+
+
+def test_noise_disturbs_training_data_and_nothing_else() -> None:
+    setting, distilled = prepare(noise_levels=[0.125])
+    before = setting.split.train.events.copy()
+    data = Sides(setting, distilled, {}).data("full_data_noise_12.5")
+    assert isinstance(data, RealData)
+    drawn = data.sequences.draw(2000, 10, derive_generator(0))
+    clean = setting.real.draw(2000, 10, derive_generator(0))
+    assert torch.equal(drawn >= 0, clean >= 0)
+    kept = clean >= 0
+    assert (drawn != clean)[kept].double().mean().item() == pytest.approx(0.125 * 11 / 12, abs=0.03)
+    assert np.array_equal(setting.split.train.events, before)
+
+
+@pytest.mark.parametrize(("field", "values"), [("hard_variants", [1, 1]), ("noise_levels", [0.1, 0.1])])
+def test_a_side_is_named_once(field: str, values: list[float]) -> None:
+    with pytest.raises(ValidationError, match="more than once"):
+        tiny_spec(evaluation={field: values})
 
 
 def test_no_baselines_leaves_the_three_sides() -> None:

@@ -4,13 +4,13 @@ from dataclasses import asdict
 
 import pytest
 
-from farzi_core.evaluation.learning_curves import describe_curves, measure_speed_up
+from farzi_core.evaluation.learning_curves import IsBetter, describe_curves, measure_speed_up
 from farzi_core.evaluation.training import Look, TrainingPlan
 from farzi_core.metagrad import AdamConfig
 
 
-def plan(metric: str) -> TrainingPlan:
-    return TrainingPlan(AdamConfig(0.1), 10, 5, None, metric)
+def plan(metric: str) -> IsBetter:
+    return TrainingPlan(AdamConfig(0.1), 10, 5, None, metric).is_better
 
 
 def curve(*values: float, seconds: float = 1.0) -> tuple[Look, ...]:
