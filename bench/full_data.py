@@ -6,7 +6,8 @@ looked at once per seed. Run as
 
     python -m bench.full_data --data-set ml-100k --data ml-100k/u.data --architecture gru4rec
 
-A run adds a row to ``bench/results/full_data.json``, in the place of one with the same data and sizes of student.
+A run adds a row to ``bench/results/full_data.json``, in the place of one with the same data and sizes of student, and prints
+the rows as the table that ``docs/students.md`` has.
 """
 
 from __future__ import annotations
@@ -72,6 +73,7 @@ def main() -> None:
     except (FarziError, OSError, ValueError) as error:
         raise SystemExit(str(error)) from error
     write_row(arguments.results, {"data_set": arguments.data_set, **row})
+    print("\n".join(table(json.loads(arguments.results.read_text()))))
 
 
 def make_spec(dataset: SequenceDataset, architecture: str, max_steps: int, overrides: dict[str, Any]) -> DistillationSpec:
@@ -130,6 +132,23 @@ def write_row(path: Path, row: dict[str, Any]) -> None:
     rows = json.loads(path.read_text()) if path.exists() else []
     rows = [other for other in rows if _key(other) != _key(row)]
     path.write_text(json.dumps([*rows, row], indent=1) + "\n")
+
+
+def table(rows: list[dict[str, Any]]) -> list[str]:
+    """Return the lines of a table of all rows."""
+    lines = ["| data | student | layers, H | NDCG@10 | HR@10 | perplexity | lr, dropout | steps | CPU s |", "|" + "---|" * 9]
+    for row in rows:
+        student, chosen, metrics = row["student"], row["chosen"], row["metrics"]
+        cells = [row["data_set"], student["architecture"], f"{student['num_layers']}, {student['hidden_size']}"]
+        cells += [_figure(metrics.get(name), digits) for name, digits in (("ndcg@10", 4), ("hr@10", 3), ("perplexity", 1))]
+        steps = f"{min(row['steps'])} to {max(row['steps'])}"
+        cells += [f"{chosen['lr']:g}, {chosen['dropout']:g}", steps, f"{row['cpu_s']['training']['mean']:.0f}"]
+        lines.append("| " + " | ".join(cells) + " |")
+    return lines
+
+
+def _figure(values: dict[str, float] | None, digits: int) -> str:
+    return "" if values is None else f"{values['mean']:.{digits}f} ± {values['std']:.{digits}f}"
 
 
 def _key(row: dict[str, Any]) -> tuple[Any, ...]:
