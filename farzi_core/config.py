@@ -88,7 +88,11 @@ class SyntheticConfig(SpecModel):
         description="Ranks (A, B, C) of 'tucker' over sequences, positions and events: A B C + S A + L B + C V numbers; "
         "null takes about (S/2, L/2, latent_dim).",
     )
-    init: Literal["real", "random"] = Field("real", description="Start at real sequences in the teacher's space, or at noise.")
+    init: Literal["teacher", "real", "random"] = Field(
+        "teacher",
+        description="Start at what a teacher expects in place of each event of real sequences, at these events and those it "
+        "finds similar, or at noise.",
+    )
 
     @model_validator(mode="after")
     def _ranks_fit(self) -> SyntheticConfig:
@@ -194,7 +198,7 @@ class BaselineConfig(SpecModel):
         12, ge=1, le=10_000, description="Of 'trajectory_matching': inner steps from one teacher checkpoint towards another."
     )
     trajectory_span: int = Field(
-        1, ge=1, le=100, description="Of 'trajectory_matching': how many checkpoints further the other one is."
+        4, ge=1, le=100, description="Of 'trajectory_matching': how many checkpoints further the other one is."
     )
 
 

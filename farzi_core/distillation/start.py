@@ -1,15 +1,18 @@
-"""The synthetic data an outer loop starts from, as the spec asks: near real data, or noise; in any parameterisation."""
+"""The synthetic data an outer loop starts from, as the spec asks, in any parameterisation: near real data, or noise."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from torch.nn import functional as F  # noqa: N812  torch's own idiom
+
 from farzi_core.distillation.setting import Setting
 from farzi_core.distillation.teachers import TeacherTrajectory
 from farzi_core.errors import ConfigError
 from farzi_core.seeding import derive_generator
+from farzi_core.students import Params
 from farzi_core.synthetic.base import Synthetic
-from farzi_core.synthetic.factorized import start_from_noise, start_from_real
+from farzi_core.synthetic.factorized import FactorizedSynthetic, start_from_noise, start_from_predictions, start_from_real
 from farzi_core.synthetic.free import free_from_noise, free_scores_of
 from farzi_core.synthetic.tucker import Ranks, default_ranks, fit_tucker, tucker_from_noise
 
@@ -17,14 +20,14 @@ from farzi_core.synthetic.tucker import Ranks, default_ranks, fit_tucker, tucker
 def make_start(setting: Setting, teachers: Sequence[TeacherTrajectory]) -> Synthetic:
     """Return the synthetic data an outer loop starts from, as ``synthetic`` of the spec asks.
 
-    Near real data, each parameterisation starts as close to the factorised start as it can: ``tucker`` at a truncated
+    Near data, each parameterisation starts as close to the factorised start as it can: ``tucker`` at a truncated
     higher-order SVD of its scores, ``free`` at the scores themselves.
 
     Raises:
         ConfigError: a start near real data has no teacher, or the teacher tells no events apart.
     """
     wanted = setting.spec.synthetic
-    start = _from_noise(setting) if wanted.init == "random" else _from_real(setting, teachers)
+    start = _from_noise(setting) if wanted.init == "random" else _from_teacher(setting, teachers)
     start = start.with_tensors({name: tensor.to(setting.device) for name, tensor in start.tensors().items()})
     return start.with_learned_temperature() if wanted.learn_temperature else start
 
@@ -44,22 +47,31 @@ def _from_noise(setting: Setting) -> Synthetic:
     )
 
 
-def _from_real(setting: Setting, teachers: Sequence[TeacherTrajectory]) -> Synthetic:
-    if not teachers:
-        raise ConfigError("synthetic.init 'real' needs a teacher, and none was given; train one", pointer="/synthetic/init")
+def _from_teacher(setting: Setting, teachers: Sequence[TeacherTrajectory]) -> Synthetic:
     wanted = setting.spec.synthetic
-    generator = derive_generator(setting.spec.seed, "start")
-    sequences = setting.real.pick_whole(wanted.num_sequences, wanted.sequence_length, generator)
-    start = start_from_real(
-        setting.student.event_table(teachers[0].best_params),
-        sequences.to(setting.device),
-        latent_dim=_ranks(setting)[2] if wanted.parameterization == "tucker" else wanted.latent_dim,
-        temperature=wanted.temperature,
-        generator=generator,
-    )
+    if not teachers:
+        raise ConfigError(
+            f"synthetic.init {wanted.init!r} needs a teacher, and none was given; train one", pointer="/synthetic/init"
+        )
+    start = _factorized_from_teacher(setting, teachers[0].best_params)
     if wanted.parameterization == "free":
         return free_scores_of(start)
     return fit_tucker(start, _ranks(setting)) if wanted.parameterization == "tucker" else start
+
+
+def _factorized_from_teacher(setting: Setting, teacher: Params) -> FactorizedSynthetic:
+    wanted, student = setting.spec.synthetic, setting.student
+    generator = derive_generator(setting.spec.seed, "start")
+    sequences = setting.real.pick_whole(wanted.num_sequences, wanted.sequence_length, generator).to(setting.device)
+    width = _ranks(setting)[2] if wanted.parameterization == "tucker" else wanted.latent_dim
+    table = student.event_table(teacher)
+    if wanted.init == "real":
+        return start_from_real(table, sequences, latent_dim=width, temperature=wanted.temperature, generator=generator)
+    after = student.encode(teacher, student.embed_events(teacher, sequences))
+    before = F.pad(after, (0, 0, 1, 0))[:, :-1]
+    return start_from_predictions(
+        table, before, sequences, latent_dim=width, temperature=wanted.temperature, generator=generator
+    )
 
 
 def _ranks(setting: Setting) -> Ranks:

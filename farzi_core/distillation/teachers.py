@@ -31,7 +31,7 @@ class TeacherTrajectory:
 
 def needs_teacher(spec: DistillationSpec) -> bool:
     """Return whether anything of a teacher enters the distillation, or a baseline of it."""
-    return spec.synthetic.init == "real" or needs_checkpoints(spec)
+    return spec.synthetic.init != "random" or needs_checkpoints(spec)
 
 
 def needs_checkpoints(spec: DistillationSpec) -> bool:

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  torch's own idiom
 
 from farzi_core.synthetic.base import Synthetic
-from farzi_core.synthetic.sharpness import choose_probe, solve_sharpness
+from farzi_core.synthetic.sharpness import choose_probe, prediction_entropy, solve_sharpness, start_entropy
 
 START_NOISE = 0.01
 
@@ -74,8 +74,51 @@ def start_from_real(
     directions = F.normalize(_fit_width(F.normalize(event_embeddings.detach(), dim=1), latent_dim, generator), dim=1)
     events = sequences.flatten()
     similarities = directions[events[choose_probe(len(events))]].double() @ directions.T.double()
-    scale = math.sqrt(temperature * solve_sharpness(similarities))
+    scale = math.sqrt(temperature * solve_sharpness(similarities, start_entropy(len(directions))))
     return FactorizedSynthetic(directions[sequences] * scale, directions.T.contiguous() * scale, temperature=temperature)
+
+
+def start_from_predictions(
+    event_embeddings: Tensor,
+    hidden: Tensor,
+    sequences: Tensor,
+    *,
+    latent_dim: int,
+    temperature: float,
+    generator: torch.Generator,
+) -> FactorizedSynthetic:
+    """Return synthetic data that say of every event of real sequences what a teacher would have expected in its place.
+
+    The scores of a soft token are the teacher's own, which a tied student forms as ``hidden @ event_embeddings.T``, plus the
+    similarity of each event to the one that really came, as much of it as gives the mean entropy of such a start. Both lie in
+    the space of the embeddings, so they take no more room than a start from real events. A fresh student thus learns from a
+    teacher's predictions from the first step on (Hinton et al. 2015, arXiv 1503.02531), before anything is distilled.
+
+    Args:
+        event_embeddings: (V, H), the teacher's.
+        hidden: (S, L, H), the teacher's hidden state before each event; 0 where there is nothing to predict from.
+        sequences: int64 (S, L), no padding.
+        latent_dim: D; a narrower one keeps the leading principal directions, a wider one adds small noise.
+        temperature: of the result.
+        generator: CPU generator of the noise.
+
+    Raises:
+        ConfigError: the embeddings do not tell events apart well enough to reach the entropy.
+    """
+    table = event_embeddings.detach()
+    rotation = _leading_directions(table, latent_dim)
+    decoder, predicted, real = table @ rotation, hidden.detach() @ rotation, F.normalize(table, dim=1)[sequences] @ rotation
+    probe = choose_probe(sequences.numel())
+    expected, observed = (latents.flatten(0, 1)[probe].double() @ decoder.double().T for latents in (predicted, real))
+    latents = predicted + real * solve_sharpness(observed, prediction_entropy(len(table)), base=expected)
+    # One learning rate moves both, so both are given the same size.
+    balance = (latents.square().mean() / decoder.square().mean()) ** 0.25
+    latents, decoder = latents * (temperature / balance), decoder * balance
+    return FactorizedSynthetic(
+        _widen(latents, latent_dim, generator),
+        _widen(decoder, latent_dim, generator).T.contiguous(),
+        temperature=temperature,
+    )
 
 
 def start_from_noise(
@@ -96,11 +139,21 @@ def start_from_noise(
 
 
 def _fit_width(rows: Tensor, width: int, generator: torch.Generator) -> Tensor:
-    if width < rows.shape[1]:
-        _, _, directions = torch.linalg.svd(rows, full_matrices=False)
-        rows = rows @ directions[:width].T
-    missing = width - rows.shape[1]
+    return _widen(rows @ _leading_directions(rows, width), width, generator)
+
+
+def _leading_directions(rows: Tensor, width: int) -> Tensor:
+    """Return the leading principal directions of rows (V, H) as columns (H, D), or the identity where D is no narrower."""
+    if width >= rows.shape[1]:
+        return torch.eye(rows.shape[1], dtype=rows.dtype, device=rows.device)
+    _, _, directions = torch.linalg.svd(rows, full_matrices=False)
+    return directions[:width].T
+
+
+def _widen(rows: Tensor, width: int, generator: torch.Generator) -> Tensor:
+    """Return rows (..., at most D) as (..., D), with small noise in new columns."""
+    missing = width - rows.shape[-1]
     if missing == 0:
         return rows
-    noise = torch.randn(rows.shape[0], missing, generator=generator, dtype=rows.dtype).to(rows.device)
-    return torch.cat([rows, noise * START_NOISE], dim=1)
+    noise = torch.randn(*rows.shape[:-1], missing, generator=generator, dtype=rows.dtype).to(rows.device)
+    return torch.cat([rows, noise * START_NOISE], dim=-1)

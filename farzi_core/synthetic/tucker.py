@@ -76,9 +76,6 @@ def fit_tucker(start: FactorizedSynthetic, ranks: Ranks) -> TuckerSynthetic:
         start: factorised.
         ranks: A, B, C; what goes beyond the ranks of the start's scores is left out.
 
-    Raises:
-        ConfigError: what is left after truncation does not tell events apart.
-
     Cost: three singular value decompositions of unfoldings of (S, L, D).
     """
     basis, triangle = torch.linalg.qr(start.token_decoder.T)  # (V, D'), (D', D); D' = min(D, V)
@@ -87,7 +84,8 @@ def fit_tucker(start: FactorizedSynthetic, ranks: Ranks) -> TuckerSynthetic:
     for dim, directions in enumerate(bases):
         core = torch.movedim(torch.tensordot(core, directions, dims=([dim], [0])), -1, dim)
     decoder = (basis @ bases[2]).T
-    return _sharpen(_balance(core, bases[0], bases[1], decoder, start.temperature))
+    entropy = float(start.entropy().mean())
+    return _sharpen(_balance(core, bases[0], bases[1], decoder, start.temperature), entropy)
 
 
 def tucker_from_noise(
@@ -124,7 +122,7 @@ def _balance(core: Tensor, sequences: Tensor, positions: Tensor, decoder: Tensor
     )
 
 
-def _sharpen(synthetic: TuckerSynthetic) -> TuckerSynthetic:
+def _sharpen(synthetic: TuckerSynthetic, entropy: float) -> TuckerSynthetic:
     logits = synthetic.logits().flatten(0, 1)
-    factor = solve_sharpness(logits[choose_probe(len(logits))])
+    factor = solve_sharpness(logits[choose_probe(len(logits))], entropy)
     return replace(synthetic, core=synthetic.core * factor**0.5, token_decoder=synthetic.token_decoder * factor**0.5)

@@ -38,7 +38,7 @@ def test_every_preset_keeps_to_what_made_distillation_work(task: Task, name: str
     assert spec.meta_gradient.window is not None
     assert spec.meta_gradient.window <= 20
     assert spec.outer.clip_norm == "median"
-    assert spec.synthetic.init == "real"
+    assert spec.synthetic.init == "teacher"
     assert spec.evaluation.num_seeds >= 3
 
 

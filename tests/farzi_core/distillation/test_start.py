@@ -3,14 +3,16 @@ from __future__ import annotations
 import pytest
 import torch
 from pydantic import ValidationError
+from torch.nn import functional as F  # noqa: N812  torch's own idiom
 
 from farzi_core.distillation.outer_loop import OuterLoop
 from farzi_core.distillation.setting import prepare_setting
 from farzi_core.distillation.start import make_start
 from farzi_core.distillation.teachers import TeacherTraining, TeacherTrajectory
 from farzi_core.errors import ConfigError
+from farzi_core.seeding import derive_generator
 from farzi_core.synthetic.base import Synthetic
-from farzi_core.synthetic.sharpness import start_entropy
+from farzi_core.synthetic.sharpness import prediction_entropy, start_entropy
 from tests.farzi_core.markov import interactions, tiny_spec
 
 NAMES = {
@@ -27,15 +29,35 @@ def start(**synthetic: object) -> Synthetic:
     return make_start(setting, [teacher.trajectory()])
 
 
-@pytest.mark.parametrize("init", ["real", "random"])
+@pytest.mark.parametrize("init", ["teacher", "real", "random"])
 @pytest.mark.parametrize("parameterization", NAMES)
-def test_every_parameterisation_starts_from_real_data_and_from_noise(parameterization: str, init: str) -> None:
+def test_every_parameterisation_starts_from_a_teacher_from_real_data_and_from_noise(parameterization: str, init: str) -> None:
     made = start(parameterization=parameterization, init=init)
     assert list(made.tensors()) == NAMES[parameterization]
     assert made.shape == (3, 8, 12)
     torch.testing.assert_close(made.probabilities().sum(-1), torch.ones(3, 8))
-    if init == "real":
-        assert made.entropy().mean().item() == pytest.approx(start_entropy(12), rel=1e-3)
+    if init != "random":
+        entropy = {"teacher": prediction_entropy, "real": start_entropy}[init](12)
+        assert made.entropy().mean().item() == pytest.approx(entropy, rel=1e-3)
+
+
+def test_a_teachers_start_expects_what_the_teacher_expects() -> None:
+    setting = prepare_setting(interactions(), tiny_spec())
+    training = TeacherTraining(setting, 0)
+    while not training.finished:
+        training.advance()
+    teacher = training.trajectory()
+    params, student = teacher.best_params, setting.student
+    size = setting.spec.synthetic
+    events = setting.real.pick_whole(size.num_sequences, size.sequence_length, derive_generator(setting.spec.seed, "start"))
+    hidden = student.encode(params, student.embed_events(params, events))[:, :-1]
+    # What is added to the teacher's scores favours the event that came, and those like it.
+    added = make_start(setting, [teacher]).logits()[:, 1:] - student.event_logits(params, hidden)
+    directions = F.normalize(student.event_table(params), dim=1)
+    shape = directions[events[:, 1:]] @ student.event_table(params).T
+    factor = (added * shape).sum() / shape.square().sum()
+    assert factor.item() > 0.1
+    torch.testing.assert_close(added, shape * factor, rtol=1e-3, atol=1e-4)
 
 
 def test_free_starts_at_the_factorised_soft_tokens() -> None:
@@ -57,7 +79,7 @@ def test_ranks_must_fit_the_size_and_the_form() -> None:
         tiny_spec(synthetic={"tucker_ranks": [2, 2, 2]})
 
 
-def test_a_real_start_needs_a_teacher() -> None:
+def test_a_start_near_data_needs_a_teacher() -> None:
     setting = prepare_setting(interactions(), tiny_spec())
     with pytest.raises(ConfigError, match="needs a teacher"):
         make_start(setting, list[TeacherTrajectory]())

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from torch.nn import functional as F  # noqa: N812  torch's own idiom
 
 from farzi_core.errors import ConfigError
 from farzi_core.seeding import derive_generator
@@ -11,9 +12,10 @@ from farzi_core.synthetic.base import entropy_of_logits
 from farzi_core.synthetic.factorized import (
     FactorizedSynthetic,
     start_from_noise,
+    start_from_predictions,
     start_from_real,
 )
-from farzi_core.synthetic.sharpness import start_entropy
+from farzi_core.synthetic.sharpness import prediction_entropy, start_entropy
 
 
 def test_probabilities_are_the_softmax_of_the_product() -> None:
@@ -59,6 +61,32 @@ def test_a_wide_start_can_leave_the_teachers_space() -> None:
     start = start_from_real(embeddings, sequences, latent_dim=8, temperature=1.0, generator=derive_generator(0, "noise"))
     assert bool((start.latents[..., 4:] != 0).any())
     assert bool((start.token_decoder[4:] != 0).any())
+
+
+@pytest.mark.parametrize("latent_dim", [4, 16, 40])
+@pytest.mark.parametrize("temperature", [1.0, 3.0])
+def test_start_from_predictions_has_its_entropy_and_both_factors_the_same_size(latent_dim: int, temperature: float) -> None:
+    embeddings = torch.randn(50, 16, generator=derive_generator(0, "embeddings"))
+    sequences = torch.randint(50, (6, 9), generator=derive_generator(0, "sequences"))
+    hidden = 0.1 * torch.randn(6, 9, 16, generator=derive_generator(0, "hidden"))
+    start = start_from_predictions(
+        embeddings, hidden, sequences, latent_dim=latent_dim, temperature=temperature, generator=derive_generator(0, "noise")
+    )
+    assert start.latents.shape == (6, 9, latent_dim)
+    assert start.token_decoder.shape == (latent_dim, 50)
+    assert start.entropy().mean().item() == pytest.approx(prediction_entropy(50), abs=1e-2)
+    largest = temperature * start.token_decoder[:16].square().mean()
+    torch.testing.assert_close(start.latents[..., :16].square().mean() / temperature, largest)
+
+
+def test_sharp_predictions_are_left_as_they_are() -> None:
+    embeddings = torch.eye(16)
+    hidden = 30.0 * F.one_hot(torch.arange(9) % 4, 16).float().expand(6, 9, 16)
+    sequences = torch.full((6, 9), 7)
+    start = start_from_predictions(
+        embeddings, hidden, sequences, latent_dim=16, temperature=1.0, generator=derive_generator(0, "noise")
+    )
+    torch.testing.assert_close(start.probabilities(), hidden.softmax(-1), rtol=0, atol=1e-3)
 
 
 def test_embeddings_that_are_all_the_same_are_refused() -> None:

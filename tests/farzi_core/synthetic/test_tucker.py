@@ -4,7 +4,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from farzi_core.errors import ConfigError
 from farzi_core.seeding import derive_generator
 from farzi_core.synthetic.factorized import FactorizedSynthetic, start_from_real
 from farzi_core.synthetic.sharpness import start_entropy
@@ -88,8 +87,3 @@ def test_noise_has_unit_variance_and_follows_its_seed() -> None:
     assert draw(0).scores().std().item() == pytest.approx(1.0, abs=0.25)
     assert torch.equal(draw(1).scores(), draw(1).scores())
     assert not torch.equal(draw(1).scores(), draw(2).scores())
-
-
-def test_a_start_that_tells_no_events_apart_is_refused() -> None:
-    with pytest.raises(ConfigError, match="almost all the same"):
-        fit_tucker(FactorizedSynthetic(rand(4, 5, 3), torch.zeros(3, 7, dtype=torch.float64) + 1e-9), (2, 2, 3))
