@@ -146,7 +146,7 @@ def _leading_directions(rows: Tensor, width: int) -> Tensor:
     """Return the leading principal directions of rows (V, H) as columns (H, D), or the identity where D is no narrower."""
     if width >= rows.shape[1]:
         return torch.eye(rows.shape[1], dtype=rows.dtype, device=rows.device)
-    _, _, directions = torch.linalg.svd(rows, full_matrices=False)
+    directions: Tensor = torch.linalg.svd(rows, full_matrices=False)[2]
     return directions[:width].T
 
 
