@@ -1,0 +1,138 @@
+"""The search for presets: one distillation with some fields of a spec changed, judged on validation alone.
+
+Trains the teacher, runs the outer loop, and at its end trains several fresh students on the result. The test is never looked
+at. Run as
+
+    python -m bench.recipes --data-set ml-100k --data ml-100k/u.data --preset standard --set inner.batch_size=16
+
+Each run adds a row to ``bench/results/recipes.json`` with what was changed, the validations on the way, the students at the
+end, and CPU seconds. ``docs/log.md`` has the verdicts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bench.data_sets import add_data_arguments, read_data_set
+from farzi_core.distillation.descent import Distilled
+from farzi_core.distillation.outer_loop import OuterLoop
+from farzi_core.distillation.setting import Setting, prepare_setting
+from farzi_core.distillation.teachers import TeacherTraining
+from farzi_core.errors import FarziError
+from farzi_core.evaluation.training import HardData, SoftData, StudentTraining, TrainingData, TrainingPlan
+from farzi_core.presets import PRESET_NAMES, resolve_spec
+from farzi_core.synthetic.hard import sample_hard_sequences
+
+RESULTS = Path(__file__).parent / "results" / "recipes.json"
+MAX_HARD_BATCH = 128
+
+
+def main() -> None:
+    """Run one distillation and write its row."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_data_arguments(parser)
+    parser.add_argument("--preset", choices=PRESET_NAMES, default="standard")
+    parser.add_argument("--set", action="append", default=[], metavar="FIELD=JSON", help="for example outer.lr=0.03")
+    parser.add_argument("--students", type=int, default=3, help="fresh students at the end, soft and hard")
+    parser.add_argument("--draws", type=int, nargs="*", default=[4], help="hard sequences of each synthetic one, at the end")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    try:
+        dataset = read_data_set(arguments.data_set, arguments.data)
+        spec = resolve_spec(dataset.task, {"preset": arguments.preset, **parse_fields(arguments.set)})
+        row = run(prepare_setting(dataset, spec), arguments.students, arguments.draws)
+    except (FarziError, OSError, ValueError) as error:
+        raise SystemExit(str(error)) from error
+    head = {"data_set": arguments.data_set, "preset": arguments.preset, "set": arguments.set}
+    rows = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
+    RESULTS.write_text(json.dumps([*rows, head | row], indent=1) + "\n")
+
+
+def parse_fields(fields: list[str]) -> dict[str, Any]:
+    """Return ``["outer.lr=0.03"]`` as ``{"outer": {"lr": 0.03}}``; what is no JSON is a string."""
+    overrides: dict[str, Any] = {}
+    for field in fields:
+        path, _, text = field.partition("=")
+        *parents, name = path.split(".")
+        part = overrides
+        for parent in parents:
+            part = part.setdefault(parent, {})
+        try:
+            part[name] = json.loads(text)
+        except json.JSONDecodeError:
+            part[name] = text
+    return overrides
+
+
+def run(setting: Setting, num_students: int, draws: list[int]) -> dict[str, Any]:
+    """Distil once; return validations on the way and at the end."""
+    started = time.process_time()
+    teacher = TeacherTraining(setting, 0)
+    while not teacher.finished:
+        teacher.advance()
+    teacher_s = time.process_time() - started
+    print(f"teacher {teacher.training.best_value:.4f} at step {teacher.training.best_step}, {teacher_s:.0f} CPU s", flush=True)
+    loop = OuterLoop(setting, [teacher.trajectory()])
+    curve = []
+    while not loop.finished:
+        step = loop.advance()
+        if step.validation is not None:
+            cpu_s = time.process_time() - started - teacher_s
+            curve.append([step.step, round(step.validation, 4), round(step.entropy, 2), round(cpu_s)])
+            print(*curve[-1], f"outer loss {step.outer_loss:.3f}", flush=True)
+    distil_s = time.process_time() - started - teacher_s
+    return {
+        "teacher": {"validation": teacher.training.best_value, "cpu_s": teacher_s},
+        "curve": curve,
+        "distil_cpu_s": distil_s,
+        "students": judge(setting, loop.best, num_students, draws),
+    }
+
+
+def judge(setting: Setting, distilled: Distilled, num_students: int, draws: list[int]) -> dict[str, dict[str, Any]]:
+    """Return validation of fresh students of the soft tokens and of hard sequences drawn from them."""
+    spec = setting.spec
+    probabilities = distilled.synthetic.probabilities()
+    batch_size = spec.inner.batch_size or spec.synthetic.num_sequences
+    sides: dict[str, TrainingData] = {"soft": SoftData(probabilities, batch_size)}
+    for count in draws:
+        events = sample_hard_sequences(probabilities, count, spec.seed)
+        sides[f"hard_{count}"] = HardData(events, spec.inner.batch_size or min(len(events), MAX_HARD_BATCH))
+    judged = {}
+    for name, data in sides.items():
+        trained = [train(setting, distilled, data, seed) for seed in range(num_students)]
+        values = [training.best_value for training in trained if training.best_value is not None]
+        judged[name] = {"mean": statistics.mean(values), "each": values, "steps": [t.best_step for t in trained]}
+        print(name, judged[name], flush=True)
+    return judged
+
+
+def train(setting: Setting, distilled: Distilled, data: TrainingData, seed: int) -> StudentTraining:
+    """Train one fresh student as the comparison does."""
+    evaluation = setting.spec.evaluation
+    adam = setting.inner_adam(distilled.inner_lr)
+    plan = TrainingPlan(adam, evaluation.max_steps, evaluation.num_validations, evaluation.patience, setting.metric)
+    training = StudentTraining(
+        setting.student,
+        data,
+        setting.validation,
+        plan,
+        seed=setting.spec.seed,
+        purpose=("recipe", seed),
+        dtype=setting.dtype,
+        device=setting.device,
+    )
+    while not training.finished:
+        training.advance()
+    return training
+
+
+if __name__ == "__main__":
+    main()
