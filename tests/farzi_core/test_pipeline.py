@@ -32,8 +32,10 @@ def result_of(values: list[Progress]) -> ResultReady:
 def without_seconds(value: Any) -> Any:
     """Drop everything measured by a clock."""
     if isinstance(value, dict):
-        timed = ("seconds", "train_seconds", "break_even_trainings")
+        timed = ("seconds", "train_seconds", "break_even_trainings", "speedup_to_same_metric")
         return {name: without_seconds(part) for name, part in value.items() if name not in timed}
+    if isinstance(value, list):
+        return [without_seconds(part) for part in value]
     return value
 
 
