@@ -5,14 +5,20 @@ w*_{t+M}, or, where its trajectory is shorter, at its best parameters:
 
     loss = || w - w*_{t+M} ||^2 / || w*_t - w*_{t+M} ||^2
 
-All N steps are differentiated, exactly. The paper's inner optimiser is gradient descent with a learned rate; here it is the
-spec's Adam, with a learned rate where the spec asks for one. Source: Cazenavette et al. 2022, arXiv 2203.11932.
+All N steps are differentiated, exactly. The paper's inner optimiser is gradient descent with a learned rate. Here it is the
+spec's Adam, at the rate with which N steps of full size in all P parameters go as far as the teacher did,
+
+    lr = || w*_t - w*_{t+M} || / (N sqrt(P))
+
+because a student at ``inner.lr`` overshoots: a teacher's steps are noisy, and late ones lead nowhere. Source: Cazenavette et
+al. 2022, arXiv 2203.11932.
 
 Cost of an outer step: N inner gradients and N second-order products.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -35,7 +41,7 @@ class TrajectoryMatching:
         ConfigError: the teachers have no checkpoints.
     """
 
-    has_lr_gradient = True
+    has_lr_gradient = False
 
     def __init__(self, setting: Setting, teachers: Sequence[TeacherTrajectory]) -> None:
         if not any(teacher.checkpoints for teacher in teachers):
@@ -53,6 +59,9 @@ class TrajectoryMatching:
         generator = derive_generator(spec.seed, "trajectory_matching_pair", point.step)
         start, target = self._pairs[int(torch.randint(len(self._pairs), (1,), generator=generator))]
         moved = squared_distance(start, target)
+        num_steps = spec.baseline.trajectory_steps
+        num_params = sum(value.numel() for value in start.values())
+        lr = float(moved.sqrt()) / (num_steps * math.sqrt(num_params))
 
         def outer_loss(params: Params) -> Tensor:
             return squared_distance(params, target) / moved
@@ -62,11 +71,11 @@ class TrajectoryMatching:
             outer_loss,
             start,
             {PROBABILITIES: point.probabilities},
-            self._setting.inner_adam(point.inner_lr),
-            num_inner_steps=spec.baseline.trajectory_steps,
+            self._setting.inner_adam(lr),
+            num_inner_steps=num_steps,
             method="checkpointed",
         )
-        return ObjectiveValue(float(meta.outer_loss), meta.synthetic[PROBABILITIES], meta.lr)
+        return ObjectiveValue(float(meta.outer_loss), meta.synthetic[PROBABILITIES])
 
 
 def list_pairs(teacher: TeacherTrajectory, span: int) -> list[tuple[Params, Params]]:
