@@ -50,6 +50,11 @@ def test_overrides_lie_over_the_preset_object_by_object() -> None:
     assert spec.seed == 3
 
 
+def test_a_baseline_named_twice_is_refused() -> None:
+    with pytest.raises(ValidationError, match="head more than once"):
+        resolve_spec("sequential_recommendation", {"evaluation": {"baselines": ["head", "random", "head"]}})
+
+
 def test_the_default_is_standard() -> None:
     assert resolve_spec("language_modeling", {}) == get_preset("language_modeling", "standard")
 

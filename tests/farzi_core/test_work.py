@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import pytest
+
+from farzi_core.config import LEARNED_BASELINES, Baseline
 from farzi_core.presets import get_preset
-from farzi_core.work import WorkMeter, expected_synthetic_steps, outer_step_cost
+from farzi_core.work import WorkMeter, baseline_step_cost, expected_synthetic_steps, outer_step_cost
 
 
 def test_progress_rises_to_its_total() -> None:
@@ -41,6 +44,24 @@ def test_a_longer_window_costs_more_and_its_bound_is_the_inner_loop() -> None:
 
     assert cost("truncated", 6) < cost("truncated", 12) < cost("stored", None)
     assert cost("truncated", 10_000) == cost("stored", None)
+
+
+@pytest.mark.parametrize("name", LEARNED_BASELINES)
+def test_a_step_of_a_baseline_costs_less_than_one_that_differentiates_the_whole_loop(name: Baseline) -> None:
+    spec = get_preset("sequential_recommendation", "quick")
+    exact = spec.model_copy(update={"meta_gradient": spec.meta_gradient.model_copy(update={"method": "stored"})})
+    cost = baseline_step_cost(name, exact, num_cases=100, looks_per_validation=5)
+    assert 0 < cost < outer_step_cost(exact, num_cases=100, looks_per_validation=5)
+
+
+def test_more_matched_steps_cost_more() -> None:
+    spec = get_preset("sequential_recommendation", "quick")
+
+    def cost(num_steps: int) -> float:
+        baseline = spec.baseline.model_copy(update={"trajectory_steps": num_steps})
+        return baseline_step_cost("trajectory_matching", spec.model_copy(update={"baseline": baseline}), 100, 5)
+
+    assert cost(24) > cost(12)
 
 
 def test_expected_steps_are_bounded_by_the_longest_training() -> None:
