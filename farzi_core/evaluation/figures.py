@@ -86,7 +86,7 @@ def draw_ratios(ratios: dict[str, dict[str, float]], metric: str) -> str:
 def draw_learning_curves(curves: Mapping[str, Sequence[Mapping[str, Any]]], metric: str) -> str:
     """Return validation of each side, a line a seed: ``{side: [{steps, seconds, validation}]}``, against steps and seconds."""
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(8, 3.4), layout="constrained")
+        figure = Figure(figsize=(8, 3.6), layout="constrained")
         left, right = figure.subplots(1, 2, sharey=True)
         for number, (side, seeds) in enumerate(curves.items()):
             color = SIDE_COLORS[number % len(SIDE_COLORS)]
@@ -99,7 +99,7 @@ def draw_learning_curves(curves: Mapping[str, Sequence[Mapping[str, Any]]], metr
         right.set_xscale("log")
         _label(left, "training step", f"validation {metric}")
         right.set_xlabel("seconds of training")
-        figure.legend(loc="outside upper center", ncols=min(4, len(curves)), frameon=False)
+        figure.legend(loc="outside upper center", ncols=3, frameon=False)
         return _to_svg(figure)
 
 
@@ -115,6 +115,7 @@ def draw_noise(levels: Sequence[float], kept: Mapping[str, Sequence[Mapping[str,
             high = np.array([1.0, *(interval["high"] for interval in intervals)])
             axes.plot(percent, means, color=color, marker="o", markersize=3, label=side)
             axes.fill_between(percent, low, high, color=color, alpha=0.15, linewidth=0)
+        axes.set_xticks(percent)
         _label(axes, "random events in the training data (%)", f"{metric} / without noise")
         axes.legend(frameon=False)
         return _to_svg(figure)
@@ -129,6 +130,7 @@ def draw_entropy_by_position(per_position: Sequence[float], largest: float) -> s
         axes.axhline(largest, color=GREY, linestyle="--", linewidth=1)
         axes.annotate("uniform", (1, largest), color=GREY, va="top", xytext=(0, -3), textcoords="offset points")
         axes.set_ylim(0.0, largest * 1.05)
+        axes.set_xlim(0.5, len(per_position) + 0.5)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         _label(axes, "position", "entropy (nats)")
         return _to_svg(figure)

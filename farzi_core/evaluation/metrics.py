@@ -110,8 +110,9 @@ class RankingScores:
         return values
 
     def resampled(self, counts: FloatArray) -> dict[str, FloatArray]:
-        totals = counts.sum(1)
-        return {name: counts @ values / totals for name, values in self.per_case().items()}
+        values = self.per_case()
+        means = counts @ np.stack(list(values.values()), axis=1) / counts.sum(1)[:, None]  # (R, metrics)
+        return {name: means[:, number] for number, name in enumerate(values)}
 
     def checkpoint(self) -> Checkpoint:
         tensors = {name: torch.from_numpy(getattr(self, name)) for name in ("ranks", "num_rivals")}

@@ -25,7 +25,7 @@ from farzi_core.evaluation.figures import (
     draw_validation,
 )
 from farzi_core.evaluation.report import Report
-from farzi_core.evaluation.sides import DISTILLED, name_side
+from farzi_core.evaluation.sides import DISTILLED, FULL_DATA, is_noisy, name_side
 from farzi_core.progress import ArtifactFile
 
 PAGE_NAME = "report.html"
@@ -46,11 +46,12 @@ class History:
 
 @dataclass(frozen=True)
 class Figure:
-    """One plot of the page."""
+    """One plot of the page; a wide one has two parts or many positions, and is scrolled where it does not fit."""
 
     caption: str
     alt: str
     source: str
+    is_wide: bool
 
 
 def write_page(report: Report, history: History, setting: Setting, distilled: Distilled, directory: Path) -> ArtifactFile:
@@ -59,12 +60,14 @@ def write_page(report: Report, history: History, setting: Setting, distilled: Di
         loader=PackageLoader("farzi_core.evaluation"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     first = next(iter(report["students"].values()))
+    metric = setting.metric
     examples = distilled.synthetic.probabilities()[:_SHOWN_SEQUENCES, :_SHOWN_POSITIONS]
     html = environment.get_template(_TEMPLATE).render(
         report=report,
-        metric=setting.metric,
-        metrics=list(first["full_data"]),
-        headline={"ratio": first["ratio"].get(setting.metric), "speed_up": first["speedup_to_same_metric"]},
+        metric=metric,
+        metrics=[metric, *(name for name in first[FULL_DATA] if name != metric)],
+        headline={"ratio": first["ratio"].get(metric), "speed_up": first["speedup_to_same_metric"]},
+        sides=[side for side in report["sides"] if not is_noisy(side)],
         titles={side: name_side(side, setting.spec) for side in report["sides"]},
         ratios={name: _ratios(student) for name, student in report["students"].items()},
         figures=_draw(report, history, setting, distilled),
@@ -78,8 +81,9 @@ def write_page(report: Report, history: History, setting: Setting, distilled: Di
 
 
 def _ratios(student: Mapping[str, Any]) -> dict[str, Any]:
+    """Return each side's ratios to full data; noise has a table of its own."""
     others = {key.removeprefix("ratio_"): value for key, value in student.items() if key.startswith("ratio_")}
-    return {DISTILLED: student["ratio"], **others}
+    return {DISTILLED: student["ratio"], **{side: value for side, value in others.items() if not is_noisy(side)}}
 
 
 def _draw(report: Report, history: History, setting: Setting, distilled: Distilled) -> dict[str, Any]:
@@ -96,17 +100,20 @@ def _draw(report: Report, history: History, setting: Setting, distilled: Distill
             "Mean entropy of the soft tokens at each position.",
             "entropy by position",
             draw_entropy_by_position(appearance["per_position"], largest),
+            is_wide=True,
         ),
-        "entropy": _figure("Entropy of every soft token.", "map of entropy", draw_entropy(entropy, largest)),
+        "entropy": _figure("Entropy of every soft token.", "map of entropy", draw_entropy(entropy, largest), is_wide=True),
         "validation": _figure(
             "Validation of fresh students on the way, and of the teacher along its training.",
             "validation over steps",
             draw_validation(history.validation, history.teacher_validation, metric),
+            is_wide=True,
         ),
         "outer_loop": _figure(
             "Outer loss with its running mean, and norm of the meta-gradient.",
             "loss and norm over steps",
             draw_outer_loop(history.outer_loss, history.meta_gradient_norm),
+            is_wide=True,
         ),
     }
 
@@ -118,9 +125,9 @@ def _draw_ratios(ratios: Mapping[str, Any], setting: Setting) -> Figure | None:
 
 
 def _draw_curves(curves: Mapping[str, Any], setting: Setting) -> Figure:
-    named = {name_side(side, setting.spec): seeds for side, seeds in curves.items()}
+    named = {name_side(side, setting.spec): seeds for side, seeds in curves.items() if not is_noisy(side)}
     caption = "Validation along each training at the chosen learning rate, a line a student."
-    return _figure(caption, "learning curves", draw_learning_curves(named, setting.metric))
+    return _figure(caption, "learning curves", draw_learning_curves(named, setting.metric), is_wide=True)
 
 
 def _draw_noise(rows: list[Any], metric: str) -> Figure | None:
@@ -142,5 +149,5 @@ def _draw_architectures(students: Mapping[str, Any], metric: str) -> Figure | No
     return _figure("Distilled over full data, each architecture with itself.", "ratios", draw_ratios(shown, metric))
 
 
-def _figure(caption: str, alt: str, svg: str) -> Figure:
-    return Figure(caption, alt, "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode())
+def _figure(caption: str, alt: str, svg: str, *, is_wide: bool = False) -> Figure:
+    return Figure(caption, alt, "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode(), is_wide)

@@ -35,6 +35,7 @@ from farzi_core.synthetic.hard import argmax_hard_sequences, sample_hard_sequenc
 FULL_DATA, DISTILLED, HARD, EQUAL_BYTES = "full_data", "distilled", "hard", "random_equal_bytes"
 ARGMAX = "argmax"
 MAX_HARD_BATCH = 128
+_NOISE = "_noise_"
 _TITLES = {
     FULL_DATA: "full data",
     DISTILLED: "soft tokens (distilled)",
@@ -46,7 +47,12 @@ _TITLES = {
 
 def noisy(side: str, level: float) -> str:
     """Return the name of a side with a share of random events."""
-    return f"{side}_noise_{100 * level:g}"
+    return f"{side}{_NOISE}{100 * level:g}"
+
+
+def is_noisy(side: str) -> bool:
+    """Return whether :func:`noisy` made the name."""
+    return _NOISE in side
 
 
 def list_sides(spec: DistillationSpec) -> tuple[str, ...]:
@@ -58,18 +64,18 @@ def list_sides(spec: DistillationSpec) -> tuple[str, ...]:
 
 def trains_as_teacher(side: str) -> bool:
     """Return whether a side's students train as teachers do: on real sequences in their whole length."""
-    return side in {FULL_DATA, EQUAL_BYTES} or side.startswith(f"{FULL_DATA}_noise_")
+    return side in {FULL_DATA, EQUAL_BYTES} or side.startswith(FULL_DATA + _NOISE)
 
 
 def num_training_sequences(side: str, spec: DistillationSpec) -> int:
     """Return how many synthetic, hard or baseline sequences a side holds at most."""
-    draws = _list_hard_draws(spec).get(side.partition("_noise_")[0], 1)
+    draws = _list_hard_draws(spec).get(side.partition(_NOISE)[0], 1)
     return spec.synthetic.num_sequences * (1 if draws == ARGMAX else int(draws))
 
 
 def name_side(side: str, spec: DistillationSpec) -> str:
     """Return what people call a side."""
-    base, _, percent = side.partition("_noise_")
+    base, _, percent = side.partition(_NOISE)
     draws = _list_hard_draws(spec).get(base)
     title = _TITLES.get(base, base.replace("_", " ")) if draws is None else _name_draws(draws)
     return f"{title}, {percent} % noise" if percent else title
@@ -171,7 +177,7 @@ class Sides:
     def _hard_events(self, side: str) -> Tensor:
         setting, spec = self._setting, self._setting.spec
         size = spec.synthetic
-        draws = _list_hard_draws(spec).get(side.partition("_noise_")[0])
+        draws = _list_hard_draws(spec).get(side.partition(_NOISE)[0])
         if draws is None:
             pick = {"random": pick_random_sequences, "head": pick_head_sequences}[side]
             return pick(setting, size.num_sequences, size.sequence_length)
