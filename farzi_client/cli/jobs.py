@@ -61,9 +61,7 @@ def download(
     *,
     draws: Annotated[
         int | None,
-        typer.Option(
-            min=1, max=100, metavar="K", help="Draw K hard sequences of each synthetic one."
-        ),
+        typer.Option(min=1, max=100, metavar="K", help="Draw K hard sequences of each synthetic one."),
     ] = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,

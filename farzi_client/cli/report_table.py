@@ -15,6 +15,7 @@ SIDES = {
     "full_data": "full data",
     "distilled": "distilled",
     "hard": "hard sequences",
+    "hard_1": "hard sequences, one draw",
     "random": "random, as many",
 }
 RANKING_METRICS = {"hr@10": "HR@10", "ndcg@10": "NDCG@10"}
@@ -25,12 +26,12 @@ def print_report(console: Console, report: Mapping[str, Any]) -> None:
     """Print one table per student, and what the distillation cost and saves."""
     metrics = LANGUAGE_METRICS if report["task"] == "language_modeling" else RANKING_METRICS
     for name, student in report["students"].items():
-        console.print(_student_table(name, student, metrics, _bytes_by_side(report)))
+        console.print(_student_table(name, student, metrics, report["sides"]))
     console.print(_size_line(report["size"]))
     console.print(_cost_line(report))
 
 
-def _student_table(name: str, student: Mapping[str, Any], metrics: Mapping[str, str], sizes: Mapping[str, float]) -> Table:
+def _student_table(name: str, student: Mapping[str, Any], metrics: Mapping[str, str], sizes: Mapping[str, Any]) -> Table:
     headline = list(metrics)[-1]
     table = Table(header_style="bold")
     table.add_column(f"{name} trained on")
@@ -41,7 +42,7 @@ def _student_table(name: str, student: Mapping[str, Any], metrics: Mapping[str, 
             values = [_mean_and_spread(student[side].get(metric)) for metric in metrics]
             seconds = student.get("chosen", {}).get(side, {}).get("train_seconds")
             training = format_seconds(fmean(seconds) if seconds else None)
-            table.add_row(title, *values, format_bytes(sizes[side]), training, _ratio(side, student, headline))
+            table.add_row(title, *values, format_bytes(sizes[side]["bytes"]), training, _ratio(side, student, headline))
     return table
 
 
@@ -52,15 +53,6 @@ def _ratio(side: str, student: Mapping[str, Any], metric: str) -> str:
     if interval is None:
         return "-"
     return f"{_percent(interval['mean'])} ({_percent(interval['low'])} to {_percent(interval['high'])})"
-
-
-def _bytes_by_side(report: Mapping[str, Any]) -> dict[str, float]:
-    """Return what each side holds, counted as the report counts: real and hard events all cost the same."""
-    size = report["size"]
-    full_bytes = 100.0 * size["bytes"] / size["percent_of_bytes"]
-    random_bytes = full_bytes * size["percent_of_events"] / 100.0
-    draws = report["protocol"].get("hard_draws", 1)
-    return {"full_data": full_bytes, "distilled": size["bytes"], "hard": draws * random_bytes, "random": random_bytes}
 
 
 def _size_line(size: Mapping[str, Any]) -> str:

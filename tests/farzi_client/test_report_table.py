@@ -26,14 +26,23 @@ REPORT: dict[str, Any] = {
             "full_data": side(0.6, 0.8),
             "distilled": side(0.57, 0.76),
             "hard": side(0.54, 0.7),
+            "hard_1": side(0.5, 0.66),
             "random": side(0.45, 0.6),
             "ratio": interval(0.95),
             "ratio_hard": interval(0.9),
+            "ratio_hard_1": interval(0.83),
             "ratio_random": interval(0.75),
             "chosen": {name: {"train_seconds": [1.0, 3.0]} for name in ("full_data", "distilled", "hard", "random")},
         }
     },
     "size": {"sequences": 20, "events": 1000, "bytes": 13_000, "percent_of_events": 0.5, "percent_of_bytes": 1.3},
+    "sides": {
+        "full_data": {"bytes": 1_000_000},
+        "distilled": {"bytes": 13_000},
+        "hard": {"bytes": 20_000},
+        "hard_1": {"bytes": 5_000},
+        "random": {"bytes": 5_000},
+    },
     "seconds": {"distil": 130.0, "train_distilled": 2.0, "train_full_data": 12.0},
     "break_even_trainings": 13.0,
 }
@@ -54,7 +63,8 @@ def test_every_side_has_its_row() -> None:
     text = printed(REPORT)
     assert "0.600 ± 0.010" in row_of(text, "full data ")
     assert "95.0 % (90.0 % to 100.0 %)" in row_of(text, "distilled ")
-    assert "90.0 % (85.0 % to 95.0 %)" in row_of(text, "hard sequences")
+    assert "90.0 % (85.0 % to 95.0 %)" in row_of(text, "hard sequences ")
+    assert "83.0 % (78.0 % to 88.0 %)" in row_of(text, "hard sequences, one draw")
     assert "75.0 % (70.0 % to 80.0 %)" in row_of(text, "random, as many")
     assert "2.0 s" in row_of(text, "random, as many")
 
@@ -63,7 +73,7 @@ def test_sizes_are_counted_alike() -> None:
     text = printed(REPORT)
     assert "1.0 MB" in row_of(text, "full data ")
     assert "13.0 kB" in row_of(text, "distilled ")
-    assert "20.0 kB" in row_of(text, "hard sequences")
+    assert "20.0 kB" in row_of(text, "hard sequences ")
     assert "5.0 kB" in row_of(text, "random, as many")
 
 
