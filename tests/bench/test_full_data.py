@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from bench.full_data import SIZES, make_spec, measure, write_row
+from bench.full_data import RESULTS, SIZES, make_spec, measure, table, write_row
 from tests.farzi_core.markov import interactions, text
-from tests.project.repository import ROOT
+from tests.project.repository import ROOT, read
 
 TINY = {
     "student": {"hidden_size": 8, "num_layers": 1, "num_heads": 1, "max_length": 10},
@@ -67,3 +67,7 @@ def test_wrong_arguments_are_answered_with_a_sentence(arguments: list[str], sent
     assert result.returncode != 0
     assert sentence in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_the_document_has_the_committed_rows() -> None:
+    assert "\n".join(table(json.loads(RESULTS.read_text()))) in read("docs/students.md")
