@@ -1,4 +1,4 @@
-"""``report.json`` as a table: what the summary is worth next to the full data and next to as many random sequences."""
+"""``report.json`` as a table: what the summary is worth next to the full data and next to its baselines."""
 
 from __future__ import annotations
 
@@ -17,6 +17,12 @@ SIDES = {
     "hard": "hard sequences",
     "hard_1": "hard sequences, one draw",
     "random": "random, as many",
+    "random_equal_bytes": "random, as many bytes",
+    "head": "longest, as many",
+    "gradient_matching": "gradient matching",
+    "distribution_matching": "distribution matching",
+    "trajectory_matching": "trajectory matching",
+    "first_order": "first-order",
 }
 RANKING_METRICS = {"hr@10": "HR@10", "ndcg@10": "NDCG@10"}
 LANGUAGE_METRICS = {"accuracy": "accuracy", "perplexity": "perplexity"}

@@ -1,0 +1,134 @@
+"""Every baseline next to the distillation, on one of the public data sets: the whole comparison as one command.
+
+Runs the product's own pipeline, from teachers to the comparison on the test, with every baseline of the task. Run as
+
+    python -m bench.baselines --data-set ml-100k --data ml-100k/u.data --preset quick --set baseline.num_steps=100
+
+What one baseline does, and what it shares with the distillation: ``docs/baselines.md``. Writes the figures to
+``bench/results/baselines_<data set>.json`` and prints them as a table. A fair run leaves ``baseline.num_steps`` alone: each
+learned baseline then has as many outer steps as the distillation.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import tempfile
+import time
+from importlib import metadata
+from pathlib import Path
+from typing import Any, get_args
+
+import torch
+from pydantic import ValidationError
+
+from bench.data_sets import add_data_arguments, read_data_set
+from bench.recipes import parse_fields
+from farzi_core.config import Baseline, DistillationSpec, Task
+from farzi_core.data.sequences import SequenceDataset
+from farzi_core.errors import FarziError
+from farzi_core.pipeline import DistillationPipeline
+from farzi_core.presets import PRESET_NAMES, resolve_spec
+from farzi_core.progress import PhaseStarted, Progress, ResultReady, StepFinished, ValidationMeasured
+
+RESULTS = Path(__file__).parent / "results"
+# Of a student, what is too long for a table of results.
+LEFT_OUT = {"curves", "noise"}
+
+
+def main() -> None:
+    """Run the comparison and write its figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_data_arguments(parser)
+    parser.add_argument("--preset", choices=PRESET_NAMES, default="standard")
+    parser.add_argument("--set", action="append", default=[], metavar="FIELD=JSON", help="for example outer.lr=0.03")
+    parser.add_argument("--results", type=Path, help="file to write; by default bench/results/baselines_<data set>.json")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    started = time.process_time()
+    try:
+        dataset = read_data_set(arguments.data_set, arguments.data)
+        spec = make_spec(dataset.task, arguments.preset, arguments.set)
+        report = run(dataset, spec)
+    except (FarziError, OSError, ValidationError, ValueError) as error:
+        raise SystemExit(str(error)) from error
+    head = {"data_set": arguments.data_set, "preset": arguments.preset, "set": arguments.set}
+    result = {**head, **describe_run(time.process_time() - started), **shorten(report), "spec": spec.model_dump(mode="json")}
+    path = arguments.results or RESULTS / f"baselines_{arguments.data_set}.json"
+    path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    print("\n".join(table(result)))
+
+
+def make_spec(task: Task, preset: str, fields: list[str]) -> DistillationSpec:
+    """Return the preset with every baseline that the task has, and ``fields`` laid over it."""
+    overrides = parse_fields(fields)
+    everything = [name for name in get_args(Baseline) if not (task == "language_modeling" and name == "head")]
+    evaluation = {"baselines": everything, **overrides.pop("evaluation", {})}
+    return resolve_spec(task, {"preset": preset, **overrides, "evaluation": evaluation})
+
+
+def run(dataset: SequenceDataset, spec: DistillationSpec) -> dict[str, Any]:
+    """Run the pipeline, tell of its validations, and return its report."""
+    with tempfile.TemporaryDirectory() as folder:
+        for progress in DistillationPipeline(dataset, spec, Path(folder), data_sha256="").run():
+            line = tell(progress)
+            if line is not None:
+                print(line, flush=True)
+        report: dict[str, Any] = json.loads((Path(folder) / "report.json").read_text(encoding="utf-8"))
+    return report
+
+
+def tell(progress: Progress) -> str | None:
+    """Return what is worth a line."""
+    if isinstance(progress, PhaseStarted):
+        return progress.phase
+    if isinstance(progress, ValidationMeasured):
+        return f"step {progress.step}: {progress.metrics}"
+    if isinstance(progress, StepFinished):
+        validations = {name: value for name, value in progress.metrics.items() if name.endswith("_validation")}
+        return f"step {progress.step} ({progress.done} of {progress.total}): {validations}" if validations else None
+    assert isinstance(progress, ResultReady)
+    return None
+
+
+def describe_run(cpu_s: float) -> dict[str, Any]:
+    """Return what the figures were computed with."""
+    versions = {"python": platform.python_version(), **{name: metadata.version(name) for name in ("farzi", "torch")}}
+    return {"versions": versions, "cpus": os.cpu_count(), "cpu_s": cpu_s}
+
+
+def shorten(report: dict[str, Any]) -> dict[str, Any]:
+    """Return the report without curves and pictures of sequences."""
+    students = {
+        name: {key: value for key, value in student.items() if key not in LEFT_OUT}
+        for name, student in report["students"].items()
+    }
+    kept = ("task", "protocol", "size", "sides", "seconds", "break_even_trainings")
+    return {**{name: report[name] for name in kept}, "students": students}
+
+
+def table(result: dict[str, Any]) -> list[str]:
+    """Return the lines of a table: every side of every student, with its size, its figure and its ratio to full data."""
+    metric = "perplexity" if result["task"] == "language_modeling" else "ndcg@10"
+    lines = [f"| student | trained on | sequences | events | bytes | {metric} | / full data | distil s |", "|" + "---|" * 8]
+    for name, student in result["students"].items():
+        for side, size in result["sides"].items():
+            distil_s = result["seconds"].get("distil" if side == "distilled" else f"distil_{side}")
+            cells = [name, side, *(f"{size[unit]:,}" for unit in ("sequences", "events", "bytes"))]
+            figure = student[side][metric]
+            cells += [f"{figure['mean']:.4f} ± {figure['std']:.4f}", _ratio(student, side, metric)]
+            lines.append("| " + " | ".join([*cells, "" if distil_s is None else f"{distil_s:.0f}"]) + " |")
+    return lines
+
+
+def _ratio(student: dict[str, Any], side: str, metric: str) -> str:
+    if side == "full_data":
+        return "1"
+    ratio = student["ratio" if side == "distilled" else f"ratio_{side}"].get(metric)
+    return "" if ratio is None else f"{ratio['mean']:.3f} ({ratio['low']:.3f} to {ratio['high']:.3f})"
+
+
+if __name__ == "__main__":
+    main()
