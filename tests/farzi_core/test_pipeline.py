@@ -15,6 +15,7 @@ from farzi_core.errors import ArtifactError, ConfigError
 from farzi_core.pipeline import PHASES, DistillationPipeline
 from farzi_core.progress import Phase, PhaseStarted, Progress, ResultReady, StepFinished, ValidationMeasured
 from farzi_core.sequence_files import read_sequences_jsonl, read_vocabulary
+from farzi_core.soft_tokens import read_soft_tokens
 from tests.farzi_core.markov import draw_chains, interactions, make_dataset, text, tiny_spec
 
 SHA = "0" * 64
@@ -212,3 +213,19 @@ def test_distilled_beats_random_sequences_of_the_same_size(tmp_path: Path) -> No
     )
     summary = result_of(run(DistillationPipeline(dataset, spec, tmp_path, SHA))).summary
     assert summary["full_data_ndcg@10"] > summary["distilled_ndcg@10"] > 1.15 * summary["random_ndcg@10"]
+
+
+@pytest.mark.parametrize("form", ["tucker", "free"])
+def test_every_parameterisation_is_published_and_its_file_alone_gives_the_sequences(form: str, tmp_path: Path) -> None:
+    spec = tiny_spec(synthetic={"parameterization": form, "learn_temperature": True}, evaluation={"num_seeds": 1})
+    dataset = interactions()
+    result = result_of(run(DistillationPipeline(dataset, spec, tmp_path, SHA)))
+    paths = {file.name: file.path for file in result.files}
+    found = read_soft_tokens(paths["synthetic.safetensors"])
+    assert found.header["parameterization"] == form
+    assert "log_temperature" in found.tensors
+    tokens = read_vocabulary(paths["vocabulary.json"])
+    drawn = [[tokens[event] for event in row] for row in found.draw(4)]
+    assert [record["events"] for record in read_sequences_jsonl(paths["sequences.jsonl"])] == drawn
+    size = json.loads(paths["report.json"].read_text())["size"]
+    assert size["bytes"] == sum(tensor.nbytes for tensor in found.tensors.values())
