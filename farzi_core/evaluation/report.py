@@ -204,7 +204,7 @@ def _describe_protocol(setting: Setting) -> dict[str, Any]:
             "seconds of a full-data training to its first look as good as the best of the training on the summary, over the "
             "seconds of the latter to that best look; seed by seed"
         ),
-        "bytes": f"latents and token decoder; real data counted as {BYTES_PER_EVENT} bytes an event",
+        "bytes": f"every tensor of the synthetic data; real data counted as {BYTES_PER_EVENT} bytes an event",
     }
     return {**_describe_task(setting), **shared, **_describe_baselines(setting)}
 
