@@ -55,7 +55,7 @@ class Validation:
 
 
 @dataclass(frozen=True)
-class SoftTokens:
+class TrackedTokens:
     """Soft tokens with the graph to the tensors that make them.
 
     Attributes:
@@ -139,13 +139,13 @@ class SyntheticDescent:
         """The averaged synthetic data of the best validation; the start before the first one."""
         return self._distilled(self._best)
 
-    def soften(self) -> SoftTokens:
+    def soften(self) -> TrackedTokens:
         """Return the soft tokens of :attr:`current`, for one :meth:`move`."""
         synthetic = self.current.synthetic
         tensors = {name: tensor.requires_grad_() for name, tensor in synthetic.tensors().items()}
-        return SoftTokens(tensors, synthetic.with_tensors(tensors).probabilities())
+        return TrackedTokens(tensors, synthetic.with_tensors(tensors).probabilities())
 
-    def move(self, soft_tokens: SoftTokens, adj_probabilities: Tensor, adj_lr: Tensor | None = None) -> float:
+    def move(self, soft_tokens: TrackedTokens, adj_probabilities: Tensor, adj_lr: Tensor | None = None) -> float:
         """Take one step against a gradient.
 
         Args:

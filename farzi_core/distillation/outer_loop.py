@@ -16,18 +16,22 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 
-import torch
 from torch import Tensor
 
 from farzi_core.distillation.checkpoint import Checkpoint
 from farzi_core.distillation.descent import Distilled, SyntheticDescent
+from farzi_core.distillation.draws import (
+    PROBABILITIES,
+    draw_num_inner_steps,
+    draw_real_batch,
+    draw_start_params,
+    make_inner_loss,
+)
 from farzi_core.distillation.setting import Setting
 from farzi_core.distillation.start import make_start
 from farzi_core.distillation.teachers import TeacherTrajectory
-from farzi_core.evaluation.training import draw_rows, init_on
 from farzi_core.metagrad import MetaGradient, compute_meta_gradient
-from farzi_core.seeding import derive_generator
-from farzi_core.students import Params, next_event_loss, soft_next_event_loss
+from farzi_core.students import Params, next_event_loss
 
 
 @dataclass(frozen=True)
@@ -92,54 +96,32 @@ class OuterLoop:
         assert not self.finished
         current = self._descent.current
         entropy = float(current.synthetic.entropy().mean())
-        num_inner_steps = self._draw_num_inner_steps()
+        num_inner_steps = draw_num_inner_steps(self._setting, self.step)
         soft_tokens = self._descent.soften()
         meta = self._meta_gradient(soft_tokens.probabilities, current.inner_lr, num_inner_steps)
-        norm = self._descent.move(soft_tokens, meta.synthetic["probabilities"], meta.lr)
+        norm = self._descent.move(soft_tokens, meta.synthetic[PROBABILITIES], meta.lr)
         result = OuterStep(self.step, float(meta.outer_loss), norm, num_inner_steps, entropy, current.inner_lr)
         validation = self._descent.validate()
         return result if validation is None else replace(result, validation=validation.value, best=validation.best)
 
-    def _draw_num_inner_steps(self) -> int:
-        inner = self._setting.spec.inner
-        generator = derive_generator(self._setting.spec.seed, "num_inner_steps", self.step)
-        return int(torch.randint(inner.min_steps, inner.num_steps + 1, (1,), generator=generator))
-
     def _meta_gradient(self, probabilities: Tensor, inner_lr: float, num_inner_steps: int) -> MetaGradient:
-        setting, outer_step = self._setting, self.step
-        spec, student = setting.spec, setting.student
-        batch_size = spec.inner.batch_size or spec.synthetic.num_sequences
-        real = setting.real.draw(
-            spec.outer.batch_size, spec.student.max_length + 1, derive_generator(spec.seed, "outer_batch", outer_step)
-        ).to(setting.device)
-
-        def inner_loss(params: Params, synthetic: Params, inner_step: int) -> Tensor:
-            generator = derive_generator(spec.seed, "inner_batch", outer_step, inner_step)
-            return soft_next_event_loss(student, params, draw_rows(synthetic["probabilities"], batch_size, generator))
+        setting, step = self._setting, self.step
+        meta_gradient, student = setting.spec.meta_gradient, setting.student
+        real = draw_real_batch(setting, step)
 
         def outer_loss(params: Params) -> Tensor:
             return next_event_loss(student, params, real)
 
         return compute_meta_gradient(
-            inner_loss,
+            make_inner_loss(setting, step),
             outer_loss,
-            self._draw_start_params(),
-            {"probabilities": probabilities},
+            draw_start_params(setting, self._teachers, step),
+            {PROBABILITIES: probabilities},
             setting.inner_adam(inner_lr),
             num_inner_steps=num_inner_steps,
-            method=spec.meta_gradient.method,
-            window=spec.meta_gradient.window,
+            method=meta_gradient.method,
+            window=meta_gradient.window,
         )
-
-    def _draw_start_params(self) -> Params:
-        setting = self._setting
-        kind = setting.spec.outer.start_params
-        generator = derive_generator(setting.spec.seed, "start_params", self.step)
-        checkpoints = [params for teacher in self._teachers for params in teacher.checkpoints]
-        is_fresh = kind == "random" or (kind == "mixed" and torch.rand((), generator=generator).item() < 0.5)
-        if is_fresh:
-            return init_on(setting.student, generator, setting.dtype, setting.device)
-        return checkpoints[int(torch.randint(len(checkpoints), (1,), generator=generator))]
 
     def checkpoint(self) -> Checkpoint:
         """Return the state between two steps."""
