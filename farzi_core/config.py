@@ -112,7 +112,11 @@ class SyntheticConfig(SpecModel):
 
 
 class InnerConfig(SpecModel):
-    """The inner loop: Adam on the synthetic data. Smooth betas matter: (0.9, 0.999) makes distillation harmful."""
+    """The inner loop: Adam on the synthetic data.
+
+    Smoothness matters: betas of (0.9, 0.999) make distillation harmful, and without ``eps_root`` only short windows have a
+    meta-gradient that means anything.
+    """
 
     num_steps: int = Field(
         80, ge=1, le=10_000, description="Longest inner loop T; its length varies between min_steps and this."
@@ -123,7 +127,12 @@ class InnerConfig(SpecModel):
     learn_lr: bool = Field(False, description="Learn the inner learning rate together with the synthetic data.")
     betas: tuple[Beta, Beta] = Field((0.95, 0.975), description="Inner Adam decay rates.")
     eps: float = Field(1e-8, gt=0.0, description="Added to the root of the second moment.")
-    eps_root: float = Field(1e-8, ge=0.0, description="Added under the root; keeps its derivative finite at 0.")
+    eps_root: float | None = Field(
+        None,
+        ge=0.0,
+        description="Added under the root of the second moment: what makes long windows smooth. null takes (1/3 / V) squared, "
+        "the size that gradients of an event's embedding have.",
+    )
 
     @model_validator(mode="after")
     def _range_is_ordered(self) -> InnerConfig:

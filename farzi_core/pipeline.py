@@ -383,13 +383,13 @@ def _baseline_metrics(name: Baseline, step: BaselineStep) -> dict[str, float]:
 def _advise(setting: Setting, comparison: Comparison, distilled: Distilled) -> dict[str, Any]:
     """Return how to train on the result: what the judged students did."""
     cell = comparison.cells(comparison.architectures[0])[DISTILLED]
-    inner = setting.spec.inner
+    adam = setting.inner_adam(cell.lr)
     return {
         "optimizer": "adam",
         "lr": cell.lr,
-        "betas": list(inner.betas),
-        "eps": inner.eps,
-        "eps_root": inner.eps_root,
-        "batch_size": inner.batch_size or distilled.synthetic.num_sequences,
+        "betas": list(adam.betas),
+        "eps": adam.eps,
+        "eps_root": adam.eps_root,
+        "batch_size": setting.spec.inner.batch_size or distilled.synthetic.num_sequences,
         "num_steps": round(median(outcome.best_step for outcome in cell.outcomes)),
     }
