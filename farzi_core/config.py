@@ -119,9 +119,9 @@ class InnerConfig(SpecModel):
     """
 
     num_steps: int = Field(
-        80, ge=1, le=10_000, description="Longest inner loop T; its length varies between min_steps and this."
+        120, ge=1, le=10_000, description="Longest inner loop T; its length varies between min_steps and this."
     )
-    min_steps: int = Field(20, ge=1, le=10_000, description="Shortest inner loop.")
+    min_steps: int = Field(30, ge=1, le=10_000, description="Shortest inner loop.")
     batch_size: int | None = Field(None, ge=1, description="Synthetic sequences per inner step; null takes all of them.")
     lr: float = Field(0.006, gt=0.0, le=1.0, description="Inner Adam learning rate.")
     learn_lr: bool = Field(False, description="Learn the inner learning rate together with the synthetic data.")
@@ -146,9 +146,9 @@ class InnerConfig(SpecModel):
 class OuterConfig(SpecModel):
     """The outer loop: Adam on the synthetic data along the meta-gradient."""
 
-    num_steps: int = Field(400, ge=1, le=1_000_000, description="Outer steps; each costs one inner loop and its reverse sweep.")
-    batch_size: int = Field(256, ge=1, le=65_536, description="Real sequences per outer loss.")
-    lr: float = Field(0.015, gt=0.0, le=10.0, description="Outer learning rate, decayed to 0 by a cosine.")
+    num_steps: int = Field(450, ge=1, le=1_000_000, description="Outer steps; each costs one inner loop and its reverse sweep.")
+    batch_size: int = Field(128, ge=1, le=65_536, description="Real sequences per outer loss.")
+    lr: float = Field(0.02, gt=0.0, le=10.0, description="Outer learning rate, decayed to 0 by a cosine.")
     clip_norm: float | Literal["median"] | None = Field(
         "median", description="Largest meta-gradient norm; 'median' follows the running median of the last 50 steps."
     )
@@ -169,16 +169,16 @@ class MetaGradientConfig(SpecModel):
         "paper's recursion over the same steps, which is not the gradient, and is kept for comparisons.",
     )
     window: int | None = Field(
-        12,
+        16,
         ge=1,
-        description="Inner steps differentiated by 'truncated' and 'published' (null: all, 'published' only); "
-        "30 is already chaotic.",
+        description="Inner steps differentiated by 'truncated' and 'published' (null: all, 'published' only). How long it can "
+        "be before the gradient is chaos depends on inner.eps_root and inner.lr.",
     )
 
     @model_validator(mode="after")
     def _window_belongs_to_truncated(self) -> MetaGradientConfig:
         if self.method == "truncated" and self.window is None:
-            raise ValueError("method 'truncated' needs a window; give a number of inner steps, for example 12")
+            raise ValueError("method 'truncated' needs a window; give a number of inner steps, for example 16")
         return self
 
     def num_differentiated(self, num_inner_steps: int) -> int:

@@ -27,7 +27,7 @@ _OVERRIDES: dict[Task, dict[PresetName, dict[str, Any]]] = {
         "quick": {
             "synthetic": {"num_sequences": 20},
             "inner": {"num_steps": 100, "min_steps": 30, "lr": 0.008},
-            "outer": {"num_steps": 160, "lr": 0.05, "validate_every": 40},
+            "outer": {"num_steps": 160, "batch_size": 256, "lr": 0.05, "validate_every": 40},
             "meta_gradient": {"window": 40},
             "evaluation": {"max_validation_cases": 1000, "hard_variants": ()},
         },

@@ -5,7 +5,8 @@ data, pull it back through the last steps to the soft tokens and once from those
 step. What makes it converge, each piece from measurement:
 
 - the inner loop's length varies, so that the data serve short and long trainings alike;
-- only the last steps are differentiated: through longer windows the gradient is chaotic;
+- only the last steps are differentiated: through longer windows the gradient is chaotic, and how long they can be depends on
+  how smooth the inner optimiser is (``inner.eps_root``);
 - how the data then move, and which of them are kept: ``descent.py``.
 
 Shape letters: S synthetic sequences, L length, V vocabulary, T inner steps.

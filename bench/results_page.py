@@ -1,0 +1,116 @@
+"""Writes docs/results.md from the committed comparisons: every figure in it is read from ``bench/results/comparison_*.json``.
+
+python -m bench.results_page
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "bench" / "results"
+DOCUMENT = ROOT / "docs" / "results.md"
+TEMPLATE = Path(__file__).with_name("results.md.jinja")
+SIDES = {"distilled": "ratio", "hard": "ratio_hard", "hard_1": "ratio_hard_1", "random": "ratio_random"}
+NOT_MEASURED = "-"
+
+Comparison = dict[str, Any]
+
+
+def main() -> None:
+    """Write the page."""
+    DOCUMENT.write_text(render(read_comparisons()), encoding="utf-8")
+
+
+def read_comparisons() -> list[Comparison]:
+    """Return every committed comparison, by file name."""
+    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob("comparison_*.json"))]
+
+
+def render(comparisons: list[Comparison]) -> str:
+    """Return the page as Markdown."""
+    environment = Environment(undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True, autoescape=False)
+    template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
+    return template.render(
+        quality=_table(
+            ["data", "S x L", "student", "metric", "full data", *SIDES],
+            [row for comparison in comparisons for row in _quality(comparison)],
+        ),
+        cost=_table(
+            [
+                "data",
+                "S x L",
+                "events",
+                "bytes",
+                "distil s",
+                "train s: full",
+                "distilled",
+                "speed-up to the same",
+                "break-even",
+            ],
+            [_cost(comparison) for comparison in comparisons],
+        ),
+        commands=[_command(comparison) for comparison in comparisons],
+    )
+
+
+def _quality(comparison: Comparison) -> list[list[str]]:
+    """One row a student: full data's figure, and each side's ratio to it."""
+    metric = _metric(comparison)
+    rows = []
+    for name, student in comparison["students"].items():
+        full = student["full_data"][metric]
+        ratios = [_interval(student.get(ratio, {}).get(metric)) for ratio in SIDES.values()]
+        rows.append([*_head(comparison), name, metric, f"{full['mean']:.4g} ± {full['std']:.2g}", *ratios])
+    return rows
+
+
+def _cost(comparison: Comparison) -> list[str]:
+    """What the summary weighs and what it saves, for the student that distilled."""
+    size, seconds = comparison["size"], comparison["seconds"]
+    speed_up = next(iter(comparison["students"].values()))["speedup_to_same_metric"]["ratio"]
+    break_even = comparison["break_even_trainings"]
+    return [
+        *_head(comparison),
+        f"{size['events']:,} ({size['percent_of_events']:.2g} %)",
+        f"{size['bytes']:,} ({size['percent_of_bytes']:.2g} %)",
+        f"{seconds['distil']:.0f}",
+        f"{seconds['train_full_data']:.1f}",
+        f"{seconds['train_distilled']:.1f}",
+        NOT_MEASURED if speed_up is None else f"{speed_up:.1f}",
+        NOT_MEASURED if break_even is None else f"{break_even:.0f}",
+    ]
+
+
+def _head(comparison: Comparison) -> list[str]:
+    synthetic = comparison["spec"]["synthetic"]
+    return [comparison["data_set"], f"{synthetic['num_sequences']} x {synthetic['sequence_length']}"]
+
+
+def _metric(comparison: Comparison) -> str:
+    return "perplexity" if comparison["task"] == "language_modeling" else "ndcg@10"
+
+
+def _interval(ratio: dict[str, float] | None) -> str:
+    return NOT_MEASURED if ratio is None else f"{ratio['mean']:.3f} ({ratio['low']:.3f} to {ratio['high']:.3f})"
+
+
+def _command(comparison: Comparison) -> str:
+    words = ["python", "-m", "bench.baselines", "--data-set", comparison["data_set"], "--preset", comparison["preset"]]
+    for field in comparison["set"]:
+        words += ["--set", field]
+    return shlex.join(words)
+
+
+def _table(header: list[str], rows: list[list[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+if __name__ == "__main__":
+    main()
