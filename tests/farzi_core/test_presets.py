@@ -36,7 +36,9 @@ def test_every_preset_keeps_to_what_made_distillation_work(task: Task, name: str
     assert spec.inner.min_steps < spec.inner.num_steps
     assert spec.meta_gradient.method == "truncated"
     assert spec.meta_gradient.window is not None
-    assert spec.meta_gradient.window <= 20
+    # Windows longer than 12 are chaotic without a root of the size of the gradients.
+    assert spec.inner.eps_root is None
+    assert spec.meta_gradient.window <= 40
     assert spec.outer.clip_norm == "median"
     assert spec.synthetic.init == "teacher"
     assert spec.evaluation.num_seeds >= 3

@@ -52,3 +52,9 @@ def test_text_is_measured_by_perplexity_in_the_precision_asked_for() -> None:
         text(), tiny_spec("language_modeling", student={"architecture": "transformer_lm"}, precision="float64")
     )
     assert (setting.metric, setting.repeat_share, setting.dtype) == ("perplexity", None, torch.float64)
+
+
+def test_the_root_of_the_inner_optimiser_follows_the_vocabulary_unless_it_is_given() -> None:
+    data = interactions()
+    assert prepare_setting(data, tiny_spec()).inner_adam().eps_root == pytest.approx((1 / (3 * data.vocab_size)) ** 2)
+    assert prepare_setting(data, tiny_spec(inner={"eps_root": 1e-7})).inner_adam().eps_root == 1e-7
