@@ -56,7 +56,11 @@ def main() -> None:
 
 
 def parse_fields(fields: list[str]) -> dict[str, Any]:
-    """Return ``["outer.lr=0.03"]`` as ``{"outer": {"lr": 0.03}}``; what is no JSON is a string."""
+    """Return ``["outer.lr=0.03"]`` as ``{"outer": {"lr": 0.03}}``; what is no JSON is a string.
+
+    Raises:
+        ValueError: a field is set, and a field inside it too.
+    """
     overrides: dict[str, Any] = {}
     for field in fields:
         path, _, text = field.partition("=")
@@ -64,6 +68,8 @@ def parse_fields(fields: list[str]) -> dict[str, Any]:
         part = overrides
         for parent in parents:
             part = part.setdefault(parent, {})
+            if not isinstance(part, dict):
+                raise ValueError(f"{path} was set, and so was {parent} as a whole; set one of the two")
         try:
             part[name] = json.loads(text)
         except json.JSONDecodeError:
