@@ -28,7 +28,7 @@ from farzi_core.metagrad.vectors import ParamLayout
 from farzi_core.synthetic.base import Synthetic
 
 MEDIAN_STEPS = 50
-LOOKS_PER_VALIDATION = 5
+LOOKS_PER_VALIDATION = 10
 _LOG_LR = "log_inner_lr"
 _OUTER_ADAM = AdamConfig(eps_root=0.0)
 
