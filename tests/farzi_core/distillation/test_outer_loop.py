@@ -53,7 +53,7 @@ def test_one_step_is_the_recipe_written_out() -> None:
         lambda params: next_event_loss(setting.student, params, real),
         setting.student.init_params(derive_generator(0, "start_params", 0), torch.float64),
         {"p": probabilities.detach()},
-        AdamConfig(0.02, (0.95, 0.975), 1e-8, 1e-8),
+        AdamConfig(0.02, (0.95, 0.975), 1e-8, (1 / 3 / setting.vocab_size) ** 2),
         num_inner_steps=num_inner_steps,
         method="truncated",
         window=3,

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -28,7 +30,8 @@ def test_pairs_are_a_span_apart_and_a_short_trajectory_has_one() -> None:
 
 
 def test_the_loss_is_the_distance_after_the_steps_over_that_before() -> None:
-    setting, teachers = prepare(baseline={"trajectory_steps": 1, "trajectory_span": 1}, precision="float64")
+    options: dict[str, Any] = {"baseline": {"trajectory_steps": 1, "trajectory_span": 1}, "inner": {"eps_root": 1e-8}}
+    setting, teachers = prepare(**options, precision="float64")
     probabilities = start_probabilities(setting, teachers)
     start, target = teachers[0].checkpoints[:2]
     one_pair = TeacherTrajectory(teachers[0].best_params, (start, target))
