@@ -77,8 +77,8 @@ def _cost(comparison: Comparison) -> list[str]:
     break_even = comparison["break_even_trainings"]
     return [
         *_head(comparison),
-        f"{size['events']:,} ({size['percent_of_events']:.2g} %)",
-        f"{size['bytes']:,} ({size['percent_of_bytes']:.2g} %)",
+        f"{size['events']:,} ({size['percent_of_events']:.3g} %)",
+        f"{size['bytes']:,} ({size['percent_of_bytes']:.3g} %)",
         f"{seconds['distil']:.0f}",
         f"{seconds['train_full_data']:.1f}",
         f"{seconds['train_distilled']:.1f}",
