@@ -22,7 +22,7 @@ demo: $(DEMO) ## Distil real flight data through the whole service and show what
 	@$(BIN)/farzi demo
 
 test: $(DEV) ## Run every test, with real Postgres, Redis, S3 and Celery processes
-	@$(BIN)/pytest
+	@OMP_NUM_THREADS=1 $(BIN)/pytest
 
 lint: $(DEV) ## Check style, format and the layers
 	@$(BIN)/ruff check
