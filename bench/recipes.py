@@ -26,12 +26,12 @@ from farzi_core.distillation.outer_loop import OuterLoop
 from farzi_core.distillation.setting import Setting, prepare_setting
 from farzi_core.distillation.teachers import TeacherTraining
 from farzi_core.errors import FarziError
+from farzi_core.evaluation.sides import MAX_HARD_BATCH
 from farzi_core.evaluation.training import HardData, SoftData, StudentTraining, TrainingData, TrainingPlan
 from farzi_core.presets import PRESET_NAMES, resolve_spec
 from farzi_core.synthetic.hard import sample_hard_sequences
 
 RESULTS = Path(__file__).parent / "results" / "recipes.json"
-MAX_HARD_BATCH = 128
 
 
 def main() -> None:

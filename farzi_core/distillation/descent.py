@@ -246,3 +246,33 @@ class SyntheticDescent:
         self._average, self._best = tensors["average"], tensors["best"]
         self._best_value = values["best_value"]
         self._validations_since_best, self._norms = values["validations_since_best"], list(values["norms"])
+
+
+class DescentLoop:
+    """Base of what moves synthetic data step by step: all its state is that of the descent."""
+
+    def __init__(self, descent: SyntheticDescent) -> None:
+        self._descent = descent
+
+    @property
+    def step(self) -> int:
+        """Outer steps taken."""
+        return self._descent.step
+
+    @property
+    def finished(self) -> bool:
+        """Whether the loop has had all its steps or run out of patience."""
+        return self._descent.finished
+
+    @property
+    def best(self) -> Distilled:
+        """The averaged synthetic data of the best validation; the start before the first one."""
+        return self._descent.best
+
+    def checkpoint(self) -> Checkpoint:
+        """Return the state between two steps."""
+        return self._descent.checkpoint()
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Go on from a state that :meth:`checkpoint` returned."""
+        self._descent.restore(checkpoint)

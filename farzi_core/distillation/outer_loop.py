@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from farzi_core.distillation.checkpoint import Checkpoint
-from farzi_core.distillation.descent import Distilled, SyntheticDescent
+from farzi_core.distillation.descent import DescentLoop, Distilled, SyntheticDescent
 from farzi_core.distillation.draws import (
     PROBABILITIES,
     draw_num_inner_steps,
@@ -60,7 +60,7 @@ class OuterStep:
     best: bool = False
 
 
-class OuterLoop:
+class OuterLoop(DescentLoop):
     """The outer loop, advanced step by step.
 
     Args:
@@ -71,22 +71,7 @@ class OuterLoop:
     def __init__(self, setting: Setting, teachers: Sequence[TeacherTrajectory]) -> None:
         self._setting, self._teachers = setting, teachers
         start = make_start(setting, teachers)
-        self._descent = SyntheticDescent(setting, start, learn_lr=setting.spec.inner.learn_lr)
-
-    @property
-    def step(self) -> int:
-        """Outer steps taken."""
-        return self._descent.step
-
-    @property
-    def finished(self) -> bool:
-        """Whether the loop has had all its steps or run out of patience."""
-        return self._descent.finished
-
-    @property
-    def best(self) -> Distilled:
-        """The averaged synthetic data of the best validation; the start before the first one."""
-        return self._descent.best
+        super().__init__(SyntheticDescent(setting, start, learn_lr=setting.spec.inner.learn_lr))
 
     def advance(self) -> OuterStep:
         """Take one outer step, and validate when it is time.
@@ -123,14 +108,6 @@ class OuterLoop:
             method=meta_gradient.method,
             window=meta_gradient.window,
         )
-
-    def checkpoint(self) -> Checkpoint:
-        """Return the state between two steps."""
-        return self._descent.checkpoint()
-
-    def restore(self, checkpoint: Checkpoint) -> None:
-        """Go on from a state that :meth:`checkpoint` returned."""
-        self._descent.restore(checkpoint)
 
 
 def distill(

@@ -13,28 +13,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from farzi_core.config import StudentConfig
-from farzi_core.students.layers import dropout, init_norm, layer_norm, normal_table
+from farzi_core.students.layers import layer_norm
 from farzi_core.students.protocol import Params
-from farzi_core.students.recurrent import GRU, RecurrentStack
-from farzi_core.students.tied import EVENT_EMBEDDING, TiedEmbedding
+from farzi_core.students.recurrent import GRU, RecurrentStudent
 
 
-class GRU4Rec(TiedEmbedding):
+class GRU4Rec(RecurrentStudent):
     """Student ``gru4rec``; see :class:`farzi_core.students.Student` for what its methods promise."""
 
-    def __init__(self, config: StudentConfig, vocab_size: int) -> None:
-        self.config = config
-        self.vocab_size = vocab_size
-        self._layers = RecurrentStack(GRU, config.num_layers, config.hidden_size, config.dropout)
-
-    def init_params(self, generator: torch.Generator, dtype: torch.dtype = torch.float32) -> Params:
-        width = self.config.hidden_size
-        return {
-            EVENT_EMBEDDING: normal_table(self.vocab_size, width, generator, dtype),
-            **self._layers.init_params(generator, dtype),
-            **init_norm("final_norm", width, generator, dtype),
-        }
+    layer = GRU
 
     def encode(
         self,
@@ -44,6 +31,5 @@ class GRU4Rec(TiedEmbedding):
         *,
         dropout_generator: torch.Generator | None = None,
     ) -> Tensor:
-        inputs = dropout(embedded, self.config.dropout, dropout_generator)
-        hidden = self._layers.apply(params, inputs, mask, dropout_generator)  # (L, B, H)
+        hidden = self.run_layers(params, embedded, mask, dropout_generator)  # (L, B, H)
         return layer_norm(params, "final_norm", hidden).transpose(0, 1)

@@ -13,28 +13,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from farzi_core.config import StudentConfig
-from farzi_core.students.layers import dropout, init_norm, layer_norm, normal_table
+from farzi_core.students.layers import dropout, layer_norm
 from farzi_core.students.protocol import Params
-from farzi_core.students.recurrent import LSTM, RecurrentStack
-from farzi_core.students.tied import EVENT_EMBEDDING, TiedEmbedding
+from farzi_core.students.recurrent import LSTM, RecurrentStudent
 
 
-class LSTMLM(TiedEmbedding):
+class LSTMLM(RecurrentStudent):
     """Student ``lstm``; see :class:`farzi_core.students.Student` for what its methods promise."""
 
-    def __init__(self, config: StudentConfig, vocab_size: int) -> None:
-        self.config = config
-        self.vocab_size = vocab_size
-        self._layers = RecurrentStack(LSTM, config.num_layers, config.hidden_size, config.dropout)
-
-    def init_params(self, generator: torch.Generator, dtype: torch.dtype = torch.float32) -> Params:
-        width = self.config.hidden_size
-        return {
-            EVENT_EMBEDDING: normal_table(self.vocab_size, width, generator, dtype),
-            **self._layers.init_params(generator, dtype),
-            **init_norm("final_norm", width, generator, dtype),
-        }
+    layer = LSTM
 
     def encode(
         self,
@@ -44,7 +31,6 @@ class LSTMLM(TiedEmbedding):
         *,
         dropout_generator: torch.Generator | None = None,
     ) -> Tensor:
-        inputs = dropout(embedded, self.config.dropout, dropout_generator)
-        hidden = self._layers.apply(params, inputs, mask, dropout_generator)  # (L, B, H)
+        hidden = self.run_layers(params, embedded, mask, dropout_generator)  # (L, B, H)
         normed = layer_norm(params, "final_norm", hidden).transpose(0, 1)
         return dropout(normed, self.config.dropout, dropout_generator)

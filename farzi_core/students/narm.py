@@ -17,36 +17,28 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from farzi_core.config import StudentConfig
-from farzi_core.students.layers import dropout, init_linear, init_norm, layer_norm, linear, normal_table
+from farzi_core.students.layers import dropout, init_linear, layer_norm, linear, normal_table
 from farzi_core.students.protocol import Params
-from farzi_core.students.recurrent import GRU, RecurrentStack
-from farzi_core.students.tied import EVENT_EMBEDDING, TiedEmbedding
+from farzi_core.students.recurrent import GRU, RecurrentStudent
 
 # Queries share the keys up to the last of them, so few at once spare most of the work for keys that come later: one and a
 # half times as fast as all at once, with 50 positions on one CPU core.
 _QUERIES_AT_ONCE = 10
 
 
-class NARM(TiedEmbedding):
+class NARM(RecurrentStudent):
     """Student ``narm``; see :class:`farzi_core.students.Student` for what its methods promise."""
 
-    def __init__(self, config: StudentConfig, vocab_size: int) -> None:
-        self.config = config
-        self.vocab_size = vocab_size
-        self._layers = RecurrentStack(GRU, config.num_layers, config.hidden_size, config.dropout)
+    layer = GRU
 
-    def init_params(self, generator: torch.Generator, dtype: torch.dtype = torch.float32) -> Params:
+    def init_head(self, generator: torch.Generator, dtype: torch.dtype) -> Params:
         width = self.config.hidden_size
         std = (3 * width) ** -0.5
         return {
-            EVENT_EMBEDDING: normal_table(self.vocab_size, width, generator, dtype),
-            **self._layers.init_params(generator, dtype),
             "attention.query": normal_table(width, width, generator, dtype, std=std),
             "attention.key": normal_table(width, width, generator, dtype, std=std),
             "attention.weight": normal_table(width, 1, generator, dtype, std=std),
             **init_linear("projection", 2 * width, width, generator, dtype, std=std),
-            **init_norm("final_norm", width, generator, dtype),
         }
 
     def encode(
@@ -57,8 +49,7 @@ class NARM(TiedEmbedding):
         *,
         dropout_generator: torch.Generator | None = None,
     ) -> Tensor:
-        inputs = dropout(embedded, self.config.dropout, dropout_generator)
-        hidden = self._layers.apply(params, inputs, mask, dropout_generator).transpose(0, 1)  # (B, L, H)
+        hidden = self.run_layers(params, embedded, mask, dropout_generator).transpose(0, 1)  # (B, L, H)
         both = torch.cat([hidden, _attend(params, hidden)], -1)
         both = dropout(both, self.config.dropout, dropout_generator)
         projected = linear(params, "projection", both.flatten(0, 1))

@@ -10,14 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from farzi_core.config import StudentConfig
 from farzi_core.students.gru import run_gru
-from farzi_core.students.layers import dropout, init_linear, linear, normal_table
+from farzi_core.students.layers import dropout, init_linear, init_norm, linear, normal_table
 from farzi_core.students.lstm import run_lstm
 from farzi_core.students.protocol import Params
+from farzi_core.students.tied import EVENT_EMBEDDING, TiedEmbedding
 
 
 @dataclass(frozen=True)
@@ -85,3 +88,35 @@ class RecurrentStack:
         part = self.layer.idle_part
         parts[part] = parts[part].masked_fill(~mask.T.unsqueeze(-1), self.layer.idle_value)
         return torch.cat(parts, -1)
+
+
+class RecurrentStudent(TiedEmbedding):
+    """Base of students that run a stack of recurrent layers over the events and normalise the last hidden state."""
+
+    layer: ClassVar[RecurrentLayer]
+
+    def __init__(self, config: StudentConfig, vocab_size: int) -> None:
+        self.config = config
+        self.vocab_size = vocab_size
+        self._layers = RecurrentStack(self.layer, config.num_layers, config.hidden_size, config.dropout)
+
+    def init_params(self, generator: torch.Generator, dtype: torch.dtype = torch.float32) -> Params:
+        width = self.config.hidden_size
+        return {
+            EVENT_EMBEDDING: normal_table(self.vocab_size, width, generator, dtype),
+            **self._layers.init_params(generator, dtype),
+            **self.init_head(generator, dtype),
+            **init_norm("final_norm", width, generator, dtype),
+        }
+
+    def init_head(self, generator: torch.Generator, dtype: torch.dtype) -> Params:
+        """Return the parameters between the layers and the last norm; none unless a student has some."""
+        del generator, dtype
+        return {}
+
+    def run_layers(
+        self, params: Params, embedded: Tensor, mask: Tensor | None, dropout_generator: torch.Generator | None
+    ) -> Tensor:
+        """Run (B, L, H) through all layers -> (L, B, H), time first."""
+        inputs = dropout(embedded, self.config.dropout, dropout_generator)
+        return self._layers.apply(params, inputs, mask, dropout_generator)

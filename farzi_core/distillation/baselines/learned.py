@@ -14,8 +14,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from farzi_core.distillation.checkpoint import Checkpoint
-from farzi_core.distillation.descent import Distilled, SyntheticDescent
+from farzi_core.distillation.descent import DescentLoop, SyntheticDescent
 from farzi_core.distillation.setting import Setting
 from farzi_core.distillation.start import make_start
 from farzi_core.distillation.teachers import TeacherTrajectory
@@ -84,7 +83,7 @@ class BaselineStep:
     best: bool = False
 
 
-class LearnedBaseline:
+class LearnedBaseline(DescentLoop):
     """One baseline, advanced step by step.
 
     Args:
@@ -104,17 +103,7 @@ class LearnedBaseline:
         own = replace(setting, spec=spec.model_copy(update={"outer": outer}))
         self._objective = objective
         learn_lr = spec.inner.learn_lr and objective.has_lr_gradient
-        self._descent = SyntheticDescent(own, make_start(setting, teachers), learn_lr=learn_lr)
-
-    @property
-    def finished(self) -> bool:
-        """Whether it has had all its steps or run out of patience."""
-        return self._descent.finished
-
-    @property
-    def best(self) -> Distilled:
-        """The averaged synthetic data of the best validation; the start before the first one."""
-        return self._descent.best
+        super().__init__(SyntheticDescent(own, make_start(setting, teachers), learn_lr=learn_lr))
 
     def advance(self) -> BaselineStep:
         """Take one outer step, and validate when it is time.
@@ -136,11 +125,3 @@ class LearnedBaseline:
         result = BaselineStep(descent.step, value.loss, norm)
         validation = descent.validate()
         return result if validation is None else replace(result, validation=validation.value, best=validation.best)
-
-    def checkpoint(self) -> Checkpoint:
-        """Return the state between two steps."""
-        return self._descent.checkpoint()
-
-    def restore(self, checkpoint: Checkpoint) -> None:
-        """Go on from a state that :meth:`checkpoint` returned."""
-        self._descent.restore(checkpoint)
