@@ -39,6 +39,9 @@ TASK_ARCHITECTURES: dict[Task, tuple[Architecture, ...]] = {
     "language_modeling": ("transformer_lm", "lstm"),
 }
 
+# Hard sequences of each synthetic one in the published files.
+PUBLISHED_DRAWS = 4
+
 Rank = Annotated[int, Field(ge=1, le=4096)]
 HardVariant = Annotated[int, Field(ge=1, le=100)] | Literal["argmax"]
 NoiseLevel = Annotated[float, Field(gt=0.0, lt=1.0)]
@@ -131,7 +134,7 @@ class InnerConfig(SpecModel):
         None,
         ge=0.0,
         description="Added under the root of the second moment: what makes long windows smooth. null takes (1/3 / V) squared, "
-        "the size that gradients of an event's embedding have.",
+        "where 1 / V is about the size of an embedding's gradient.",
     )
 
     @model_validator(mode="after")

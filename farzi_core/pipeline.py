@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from farzi_core.artifacts import SYNTHETIC_NAME, SyntheticFile, write_synthetic
-from farzi_core.config import Baseline, DistillationSpec
+from farzi_core.config import PUBLISHED_DRAWS, Baseline, DistillationSpec
 from farzi_core.data.sequences import SequenceDataset
 from farzi_core.distillation.baselines import BaselineStep, LearnedBaselines, list_learned_baselines
 from farzi_core.distillation.checkpoint import Checkpoint
@@ -32,7 +32,6 @@ from farzi_core.distillation.teachers import (
     pack_trajectory,
     unpack_trajectory,
 )
-from farzi_core.drawing import DEFAULT_DRAWS
 from farzi_core.errors import ArtifactError
 from farzi_core.evaluation.comparison import Comparison, TrainingKey, list_trainings
 from farzi_core.evaluation.figures import Series
@@ -264,9 +263,9 @@ class DistillationPipeline:
         )
         synthetic = write_synthetic(content, self._directory / SYNTHETIC_NAME)
         # Drawn from the file, as every later draw is: what was published is the beginning of it.
-        events = read_soft_tokens(synthetic.path).draw(DEFAULT_DRAWS)
+        events = read_soft_tokens(synthetic.path).draw(PUBLISHED_DRAWS)
         sequences = [
-            write_sequences(events, tokens, self._directory / name, draws=DEFAULT_DRAWS, tokenizer=tokenizer)
+            write_sequences(events, tokens, self._directory / name, draws=PUBLISHED_DRAWS, tokenizer=tokenizer)
             for name in (SEQUENCES_JSONL_NAME, SEQUENCES_PARQUET_NAME)
         ]
         return [synthetic, *sequences, write_vocabulary(tokens, self._directory / VOCABULARY_NAME)]

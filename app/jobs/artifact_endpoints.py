@@ -12,10 +12,11 @@ from app.dependencies import AuthenticatedRoute, InServices, JobReader
 from app.errors import ServiceError
 from app.jobs import repository, service
 from app.jobs.download import Download, send
-from app.jobs.drawing import PUBLISHED_DRAWS, check_drawable, draw_sequences
+from app.jobs.drawing import check_drawable, draw_sequences
 from app.jobs.schemas import ArtifactOut
 from app.pagination import make_page
 from app.schemas import Page
+from farzi_core.config import PUBLISHED_DRAWS
 
 router = APIRouter(prefix="/v1/jobs", tags=["Jobs"], route_class=AuthenticatedRoute)
 

@@ -25,7 +25,6 @@ from farzi_core.errors import ArtifactError
 if TYPE_CHECKING:
     from farzi_core.soft_tokens import SoftTokens
 
-PUBLISHED_DRAWS = 4
 DRAWN_ARTIFACTS = frozenset({"sequences.jsonl", "sequences.parquet"})
 SOURCES = ("synthetic.safetensors", "vocabulary.json")
 MAX_DRAWN_EVENTS = 10_000_000

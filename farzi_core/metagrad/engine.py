@@ -84,8 +84,8 @@ def compute_meta_gradient(
             the inner step and the tensor's name.
 
     Cost: with P parameter bytes, G an inner gradient, R a second-order product (3 to 4 G): ``stored`` P (T + 6 sqrt T) and
-        T (G + R); ``checkpointed`` about 4 P sqrt T, or one graph, and T (2 G + R), or T (G + R) where
-        all steps take less than one graph; ``reversed`` a constant, and T (G + R); ``truncated``
+        T (G + R); ``checkpointed`` about 4 P sqrt T, or one graph, and T (2 G + R), or T (G + R) where all steps take less
+        than one graph, after one gradient to measure it; ``reversed`` a constant, and T (G + R); ``truncated``
         P (W + 6 sqrt W) and T G + W R; ``unrolled`` T graphs.
 
     Source: reverse accumulation through Adam as derived in ``docs/design/reverse-adam.md``.

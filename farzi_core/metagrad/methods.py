@@ -17,7 +17,7 @@ from farzi_core.metagrad.states import CheckpointedTrajectory, StoredTrajectory,
 Method = Literal["stored", "offloaded", "checkpointed", "reversed", "truncated", "published", "unrolled"]
 METHODS: tuple[Method, ...] = get_args(Method)
 WindowPosition = Literal["last", "random"]
-TAKE_WINDOW = ("truncated", "published")
+_TAKE_WINDOW = ("truncated", "published")
 _TAKE_BUDGET = ("stored", "checkpointed", "truncated")
 
 
@@ -38,7 +38,7 @@ def check_arguments(
         raise ConfigError(f"product={product!r} is not known; allowed: {', '.join(PRODUCTS)}")
     if num_inner_steps < 1:
         raise ConfigError(f"num_inner_steps={num_inner_steps} trains nothing; give 1 or more", pointer="/inner/num_steps")
-    if (window is None and method == "truncated") or (window is not None and window < 1 and method in TAKE_WINDOW):
+    if (window is None and method == "truncated") or (window is not None and window < 1 and method in _TAKE_WINDOW):
         raise ConfigError(
             f"method {method!r} was given window={window}; give the number of inner steps to differentiate, 1 or more",
             pointer="/meta_gradient/window",
@@ -70,14 +70,14 @@ def make_trajectory(
         return ReversedTrajectory(inner, adam)
     if method == "offloaded":
         return StoredTrajectory(inner, adam, stack=HostStack(start.device) if start.is_cuda else None)
-    kept = num_steps if window is None or method not in TAKE_WINDOW else min(window, num_steps)
+    kept = num_steps if window is None or method not in _TAKE_WINDOW else min(window, num_steps)
     plan = _plan(method, inner, start, kept, memory_budget_bytes)
     # In forward over reverse there are no graphs to keep.
     num_graphs = 0 if inner.is_forward_over_reverse else plan.num_graphs
 
     def make(levels: int) -> Trajectory:
         if levels == 0:
-            return StoredTrajectory(inner, adam, window=kept if method in TAKE_WINDOW else None, num_graphs=num_graphs)
+            return StoredTrajectory(inner, adam, window=kept if method in _TAKE_WINDOW else None, num_graphs=num_graphs)
         return CheckpointedTrajectory(inner, adam, plan.num_pieces, lambda: make(levels - 1))
 
     return make(plan.num_levels)
