@@ -35,6 +35,9 @@ ERRORS: dict[str, ErrorKind] = {
     "expired_api_key": ErrorKind(401, "The API key has expired", "Create a new key with a key of scope admin."),
     "revoked_api_key": ErrorKind(401, "The API key was revoked", "Use another key."),
     "insufficient_scope": ErrorKind(403, "The API key lacks a scope", "Use a key that has the scope the error names."),
+    "quota_exceeded": ErrorKind(
+        403, "A quota of the tenant is used up", "Free what the error names, or ask for a higher quota."
+    ),
     "route_not_found": ErrorKind(404, "There is no such path", "See /docs for every path."),
     "dataset_not_found": ErrorKind(404, "There is no such data set", "Check the id; a deleted data set is gone."),
     "job_not_found": ErrorKind(404, "There is no such job", "Check the id."),
@@ -71,6 +74,7 @@ ERRORS: dict[str, ErrorKind] = {
     "idempotency_key_reused": ErrorKind(
         422, "Idempotency-Key was used for another request", "Send a new key with every new request."
     ),
+    "rate_limited": ErrorKind(429, "Too many requests", "Wait as many seconds as Retry-After says.", retryable=True),
     "too_many_streams": ErrorKind(429, "Too many event streams are open", "Close some, or poll events.", retryable=True),
     "too_many_drawings": ErrorKind(429, "Too many downloads are being drawn", "Repeat a little later.", retryable=True),
     "internal_error": ErrorKind(

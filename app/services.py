@@ -12,6 +12,7 @@ from app.db import make_engine, make_reading_session_factory, make_session_facto
 from app.http_metrics import HttpMetrics
 from app.settings import Settings
 from app.storage import ObjectStore, make_object_store
+from app.tenants.quotas import QuotaGuard
 from app.tenants.secret import load_secret
 from app.tenants.service import Authenticator
 
@@ -27,6 +28,7 @@ class Services:
     store: ObjectStore
     secret: bytes
     authenticator: Authenticator
+    quotas: QuotaGuard
     metrics: HttpMetrics
     stopping: threading.Event
     stream_slots: threading.BoundedSemaphore = field(repr=False)
@@ -59,6 +61,7 @@ def open_services(settings: Settings, metrics: HttpMetrics, stopping: threading.
         store=make_object_store(settings),
         secret=secret,
         authenticator=Authenticator(secret, reading_sessions, sessions),
+        quotas=QuotaGuard(settings),
         metrics=metrics,
         stopping=stopping,
         stream_slots=threading.BoundedSemaphore(MAX_EVENT_STREAMS),

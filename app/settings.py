@@ -64,6 +64,23 @@ class Settings(BaseSettings):
     checkpoint_interval_s: float = Field(60.0, gt=0, description="Longest time between two checkpoints.")
     max_runs: int = Field(3, ge=1, description="Runs a job may lose before it fails with worker_lost.")
     torch_threads: int = Field(0, ge=0, description="CPU threads of a run; 0 leaves the choice to torch.")
+    api_processes: int = Field(1, ge=1, le=64, description="Processes that answer HTTP requests on the one port.")
+    quota_stored_bytes: int | None = Field(
+        None, ge=0, description="Most bytes of uploads and artifacts a tenant may store; unset: no limit."
+    )
+    quota_datasets: int | None = Field(None, ge=0, description="Most data sets a tenant may have; unset: no limit.")
+    quota_active_jobs: int | None = Field(None, ge=0, description="Most jobs of a tenant that are not over; unset: no limit.")
+    quota_gpu_seconds_per_month: int | None = Field(
+        None, ge=0, description="Seconds of runs on queue gpu a tenant may use in a calendar month (UTC); unset: no limit."
+    )
+    quota_cpu_seconds_per_month: int | None = Field(
+        None, ge=0, description="Seconds of runs on queue cpu a tenant may use in a calendar month (UTC); unset: no limit."
+    )
+    rate_limit_per_s: float = Field(100.0, ge=0, description="Requests a second of one tenant, over time; 0: no limit.")
+    rate_limit_burst: int = Field(1000, ge=1, description="Requests that a tenant may send at once after a pause.")
+    keep_job_events_days: int | None = Field(
+        None, ge=1, description="Days that events and metrics of a job stay after its end; unset: for ever."
+    )
     log_format: Literal["json", "console"] = Field("json", description="Form of the log lines.")
     log_level: Annotated[Literal["debug", "info", "warning", "error"], Field(description="Least level that is logged.")] = (
         "info"
