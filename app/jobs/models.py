@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, Float, ForeignKey, Index, Integer, String, Text, UniqueConstraint
+from sqlalchemy import BigInteger, CheckConstraint, Float, ForeignKey, Index, Integer, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 import app.datasets.models  # noqa: F401  whoever uses this table needs the ones its foreign keys name
@@ -17,6 +17,16 @@ def _one_of(column: str, values: type[JobKind] | type[JobStatus]) -> str:
     return f"{column} IN ({', '.join(repr(str(value)) for value in values)})"
 
 
+# What callers see: lists read these rows alone, so their indexes hold no others.
+LISTED = text("kind <> 'validation' AND deleted_at IS NULL")
+_KEPT = text("checkpoint_key IS NOT NULL")
+_UNSWEPT = text("swept_at IS NULL")
+
+
+def _list_index(*columns: str) -> Index:
+    return Index(f"ix_jobs_{'_'.join(columns)}", *columns, postgresql_where=LISTED, sqlite_where=LISTED)
+
+
 class Job(Base):
     """A job, with its lease: whoever holds ``lease_token`` may write, until ``lease_expires_at`` (database clock)."""
 
@@ -24,8 +34,14 @@ class Job(Base):
     __table_args__ = (
         CheckConstraint(_one_of("status", JobStatus), name="status"),
         CheckConstraint(_one_of("kind", JobKind), name="kind"),
-        Index(None, "tenant_id", "id"),
+        _list_index("tenant_id", "id"),
+        _list_index("tenant_id", "status", "id"),
+        _list_index("tenant_id", "kind", "id"),
+        _list_index("tenant_id", "dataset_id", "id"),
+        Index("ix_jobs_checkpoint_kept", "ended_at", postgresql_where=_KEPT, sqlite_where=_KEPT),
         Index(None, "status", "queue", "id"),
+        # SQLite, where lists are short, gets a plain one.
+        Index("ix_jobs_metadata", "metadata", postgresql_using="gin", postgresql_ops={"metadata": "jsonb_path_ops"}),
     )
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
@@ -33,6 +49,7 @@ class Job(Base):
     kind: Mapped[str] = mapped_column(String(32))
     queue: Mapped[str] = mapped_column(String(16))
     dataset_id: Mapped[str] = mapped_column(ForeignKey("datasets.id"), index=True)
+    source_job_id: Mapped[str | None] = mapped_column(String(64), index=True, doc="The distillation that an evaluation judges.")
     spec: Mapped[dict[str, Any]] = mapped_column(JsonObject, doc="With every default resolved; {} for a validation.")
     user_metadata: Mapped[dict[str, str]] = mapped_column("metadata", JsonObject)
     status: Mapped[str] = mapped_column(String(32))
@@ -47,6 +64,12 @@ class Job(Base):
     progress_total: Mapped[int] = mapped_column(BigInteger, default=0)
     progress_eta_s: Mapped[float | None] = mapped_column(Float)
     phase: Mapped[str | None] = mapped_column(String(64))
+    metrics: Mapped[dict[str, float]] = mapped_column(
+        JsonObject, default=dict, server_default=text("'{}'"), doc="Newest value of each series, then the headline figures."
+    )
+    batch_divisor: Mapped[int] = mapped_column(
+        Integer, default=1, server_default="1", doc="What batches are divided by, after a run that went out of memory."
+    )
     error_code: Mapped[str | None] = mapped_column(String(64))
     error_message: Mapped[str | None] = mapped_column(Text)
     error_retryable: Mapped[bool | None]
@@ -54,17 +77,23 @@ class Job(Base):
     previous_checkpoint_key: Mapped[str | None] = mapped_column(String(500), doc="The one before, for a corrupt newest.")
     next_event_seq: Mapped[int] = mapped_column(BigInteger, default=1)
     last_enqueued_at: Mapped[datetime | None] = mapped_column(UtcDateTime, doc="When the broker was last told.")
+    request_id: Mapped[str | None] = mapped_column(String(128), doc="Id of the request that made the job.")
+    traceparent: Mapped[str | None] = mapped_column(String(64), doc="W3C trace context of that request.")
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
     started_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    deleted_at: Mapped[datetime | None] = mapped_column(UtcDateTime, doc="Nobody sees it any more; what it took stays counted.")
 
 
 class Run(Base):
     """One attempt at a job; its number is the lease token it holds."""
 
     __tablename__ = "runs"
-    __table_args__ = (UniqueConstraint("job_id", "number"),)
+    __table_args__ = (
+        UniqueConstraint("job_id", "number"),
+        Index("ix_runs_unswept", "ended_at", postgresql_where=_UNSWEPT, sqlite_where=_UNSWEPT),
+    )
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
@@ -73,6 +102,7 @@ class Run(Base):
     started_at: Mapped[datetime] = mapped_column(UtcDateTime)
     ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     outcome: Mapped[str | None] = mapped_column(String(32))
+    swept_at: Mapped[datetime | None] = mapped_column(UtcDateTime, doc="When objects that nobody needs of it were removed.")
 
 
 class JobEvent(Base):
@@ -121,6 +151,34 @@ class Artifact(Base):
     size_bytes: Mapped[int] = mapped_column(BigInteger)
     sha256: Mapped[str] = mapped_column(String(64))
     object_key: Mapped[str] = mapped_column(String(500))
+
+
+class CalibrationRow(Base):
+    """How fast a machine is, as its worker measured it: what estimates are made with."""
+
+    __tablename__ = "calibrations"
+
+    machine: Mapped[str] = mapped_column(String(200), primary_key=True)
+    coefficients: Mapped[dict[str, Any]] = mapped_column(JsonObject)
+    measured_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class EstimateOutcome(Base):
+    """What was predicted of a job that was done in one run, without corrections, and what it took."""
+
+    __tablename__ = "estimate_outcomes"
+    __table_args__ = (Index(None, "machine", "kind", "at"),)
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    machine: Mapped[str] = mapped_column(String(200))
+    kind: Mapped[str] = mapped_column(String(32))
+    predicted_seconds: Mapped[float] = mapped_column(Float)
+    actual_seconds: Mapped[float] = mapped_column(Float)
+    predicted_memory_bytes: Mapped[int] = mapped_column(BigInteger)
+    actual_memory_bytes: Mapped[int] = mapped_column(BigInteger)
+    predicted_output_bytes: Mapped[int] = mapped_column(BigInteger)
+    actual_output_bytes: Mapped[int] = mapped_column(BigInteger)
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
 class OutboxMessage(Base):
