@@ -13,6 +13,7 @@ from fastapi.security import HTTPBearer
 from app.errors import ServiceError
 from app.idempotency import HEADER, Post, make_fingerprint, read_key
 from app.json_body import limited, read_json_body
+from app.request_context import enter_tenant
 from app.services import Services
 from app.tenants.schemas import Scope
 from app.tenants.service import Caller
@@ -52,7 +53,9 @@ async def _authenticate(request: Request) -> None:
     if "\0" in request.url.path or b"%00" in request.scope["query_string"]:
         raise ServiceError("bad_request", "The URL has a NUL character; no id, cursor or label has one.")
     authenticator = get_services(request).authenticator
-    request.state.caller = await run_in_threadpool(authenticator.authenticate, request.headers.get("authorization"))
+    caller = await run_in_threadpool(authenticator.authenticate, request.headers.get("authorization"))
+    request.state.caller = caller
+    enter_tenant(caller.tenant_id, caller.key_id)
 
 
 def get_services(request: Request) -> Services:

@@ -14,8 +14,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.errors import ServiceError
 from app.http_metrics import HttpMetrics
 from app.problems import render_problem
+from app.request_context import within_request
 
 REQUEST_ID_HEADER = "X-Request-Id"
+TRACEPARENT_HEADER = "traceparent"
+_TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 _ACCEPTED_REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 
 logger = structlog.get_logger(__name__)
@@ -44,7 +47,7 @@ class RequestLog:
                 MutableHeaders(scope=message)[REQUEST_ID_HEADER] = request_id
             await send(message)
 
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
+        with within_request(request_id, _read_traceparent(scope)):
             try:
                 await self._app(scope, receive, send_with_id)
             except ClientDisconnect:
@@ -76,6 +79,12 @@ class RequestLog:
 def _choose_request_id(scope: Scope) -> str:
     given = Headers(scope=scope).get(REQUEST_ID_HEADER, "")
     return given if _ACCEPTED_REQUEST_ID.fullmatch(given) else f"req_{uuid4().hex}"
+
+
+def _read_traceparent(scope: Scope) -> str | None:
+    """Return the caller's W3C trace context, unless it has another form than version 00."""
+    given = Headers(scope=scope).get(TRACEPARENT_HEADER, "")
+    return given if _TRACEPARENT.fullmatch(given) else None
 
 
 def _route_of(scope: Scope) -> str:

@@ -12,6 +12,7 @@ from app.jobs.events import EventType, append_event
 from app.jobs.models import Job
 from app.jobs.outbox import enqueue
 from app.jobs.states import QUEUE_OF_KIND, JobKind, JobStatus
+from app.request_context import current_request
 
 
 def add_job(
@@ -36,6 +37,8 @@ def add_job(
         user_metadata=metadata or {},
         status=JobStatus.QUEUED,
         deadline_s=deadline_s,
+        request_id=current_request().request_id,
+        traceparent=current_request().traceparent,
         created_at=now,
         updated_at=now,
     )

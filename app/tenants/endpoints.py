@@ -49,9 +49,7 @@ def get_api_key(key_id: str, caller: Admin, services: InServices) -> ApiKeyOut:
 def update_api_key(key_id: str, body: ApiKeyUpdate, caller: Admin, services: InServices) -> ApiKeyOut:
     """Rename a key."""
     with services.sessions.begin() as session:
-        row = service.get_key(session, caller.tenant_id, key_id)
-        row.name = body.name
-        return ApiKeyOut.of(row)
+        return ApiKeyOut.of(service.rename_key(session, caller.tenant_id, key_id, body.name))
 
 
 @router.delete("/{key_id}", status_code=204)

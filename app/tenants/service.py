@@ -12,6 +12,7 @@ from app.clock import database_now
 from app.db import new_id
 from app.errors import FieldProblem, ServiceError
 from app.tenants import repository
+from app.tenants.audit import AuditAction, record
 from app.tenants.keys import NUM_SHOWN_CHARACTERS, digest_key, is_mistyped, make_key
 from app.tenants.models import ApiKey, Tenant
 from app.tenants.schemas import ApiKeyCreate, Scope
@@ -70,6 +71,8 @@ def create_key(session: Session, tenant_id: str, body: ApiKeyCreate, secret: byt
     row = _new_row(tenant_id, body.name, key=key, secret=secret, scopes=sorted(set(body.scopes)), now=now)
     row.expires_at = body.expires_at
     session.add(row)
+    expires_at = None if body.expires_at is None else body.expires_at.isoformat()
+    record(session, tenant_id, AuditAction.API_KEY_CREATED, row.id, scopes=row.scopes, expires_at=expires_at)
     session.flush()
     return row, key
 
@@ -78,6 +81,14 @@ def get_key(session: Session, tenant_id: str, key_id: str) -> ApiKey:
     row = repository.find_key(session, tenant_id, key_id)
     if row is None:
         raise ServiceError("api_key_not_found", "There is no API key of this id.")
+    return row
+
+
+def rename_key(session: Session, tenant_id: str, key_id: str, name: str) -> ApiKey:
+    row = get_key(session, tenant_id, key_id)
+    if row.name != name:
+        record(session, tenant_id, AuditAction.API_KEY_RENAMED, row.id, before=row.name, after=name)
+        row.name = name
     return row
 
 
@@ -92,6 +103,7 @@ def revoke_key(session: Session, tenant_id: str, key_id: str) -> None:
     if Scope.ADMIN in row.scopes and not any(Scope.ADMIN in other.scopes for other in others):
         raise ServiceError("last_admin_key", "No other usable key has scope admin; create one before revoking this one.")
     row.revoked_at = now
+    record(session, tenant_id, AuditAction.API_KEY_REVOKED, row.id)
 
 
 def ensure_first_key(sessions: sessionmaker[Session], key: str | None, secret: bytes) -> bool:
@@ -105,7 +117,10 @@ def ensure_first_key(sessions: sessionmaker[Session], key: str | None, secret: b
         tenant = Tenant(id=new_id("tenant"), name="default", created_at=now)
         session.add(tenant)
         session.flush()
-        session.add(_new_row(tenant.id, "bootstrap", key=key, secret=secret, scopes=[Scope.ADMIN], now=now))
+        row = _new_row(tenant.id, "bootstrap", key=key, secret=secret, scopes=[Scope.ADMIN], now=now)
+        session.add(row)
+        record(session, tenant.id, AuditAction.TENANT_CREATED, tenant.id, name=tenant.name)
+        record(session, tenant.id, AuditAction.API_KEY_CREATED, row.id, scopes=row.scopes, expires_at=None)
         try:
             session.commit()
         except IntegrityError:  # another process started at the same moment and was first
