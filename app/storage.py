@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from app.settings import Settings
+from app.storage_parts import PartStore
 
 CHUNK_BYTES = 1 << 20
 PRESIGNED_FOR_S = 3600
@@ -41,8 +42,19 @@ class StoredObject:
 class ObjectStore(Protocol):
     """What the service asks of a store. Every method may raise StorageError."""
 
-    def put_file(self, key: str, path: Path, *, sha256: str | None = None) -> None:
-        """Store the file; readers see the whole object or none. ``sha256`` (hex) saves a pass over the bytes."""
+    @property
+    def parts(self) -> PartStore:
+        """Objects that arrive in parts."""
+
+    def put_file(self, key: str, path: Path, *, sha256: str | None = None, may_move: bool = False) -> None:
+        """Store the file; readers see the whole object or none.
+
+        Args:
+            key: name of the object.
+            path: the file.
+            sha256: its SHA-256 in hex; saves a pass over the bytes.
+            may_move: whether the caller needs the file no more, so that it need not be copied.
+        """
 
     def open_stream(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         """Yield the bytes from ``start`` up to, not including, ``end``; a missing object is an error of this call."""

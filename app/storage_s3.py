@@ -9,27 +9,24 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 import boto3
-from boto3.exceptions import Boto3Error
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
 
 from app.settings import Settings
 from app.storage import (
     CHUNK_BYTES,
     PRESIGNED_FOR_S,
     DamagedObjectError,
-    ObjectMissingError,
-    StorageError,
     StoredObject,
     check_key,
     check_prefix,
 )
+from app.storage_s3_errors import translated
+from app.storage_s3_parts import S3Parts
 
 if TYPE_CHECKING:
     from botocore.response import StreamingBody
@@ -37,7 +34,6 @@ if TYPE_CHECKING:
 
 SINGLE_PUT_BYTES = 1 << 30  # S3 takes up to 5 GiB in one request; a broken connection costs the whole of it
 PART_BYTES = 64 << 20
-MISSING_CODES = frozenset({"404", "NoSuchKey", "NotFound"})
 
 
 class S3Store:
@@ -54,13 +50,14 @@ class S3Store:
             self._signer: S3Client | None = _make_client(settings, public_url)
         else:
             self._signer = self._client if settings.s3_endpoint_url is None else None
+        self.parts = S3Parts(self._client, self._signer, self._bucket)
 
-    def put_file(self, key: str, path: Path, *, sha256: str | None = None) -> None:
+    def put_file(self, key: str, path: Path, *, sha256: str | None = None, may_move: bool = False) -> None:  # noqa: ARG002
         check_key(key)
         with path.open("rb") as source:
             digest = sha256 or hashlib.file_digest(source, "sha256").hexdigest()
             source.seek(0)
-            with _translated(f"storing {key}"):
+            with translated(f"storing {key}"):
                 if path.stat().st_size <= self._single_put_bytes:
                     self._put_whole(key, source, digest)
                 else:
@@ -69,7 +66,7 @@ class S3Store:
     def open_stream(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         if end is not None and end <= start:
             return iter(())
-        with _translated(f"reading {key}"):
+        with translated(f"reading {key}"):
             if start == 0 and end is None:
                 answer = self._client.get_object(Bucket=self._bucket, Key=check_key(key))
             else:
@@ -88,17 +85,17 @@ class S3Store:
             raise DamagedObjectError(f"reading {key}: SHA-256 {digest.hexdigest()} came back, {expected} was stored")
 
     def stat(self, key: str) -> StoredObject:
-        with _translated(f"looking at {key}"):
+        with translated(f"looking at {key}"):
             answer = self._client.head_object(Bucket=self._bucket, Key=check_key(key))
         return StoredObject(answer["ContentLength"], answer["Metadata"].get("sha256"))
 
     def delete(self, key: str) -> None:
-        with _translated(f"deleting {key}"):
+        with translated(f"deleting {key}"):
             self._client.delete_object(Bucket=self._bucket, Key=check_key(key))
 
     def delete_prefix(self, prefix: str) -> None:
         pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=check_prefix(prefix))
-        with _translated(f"deleting {prefix}"):
+        with translated(f"deleting {prefix}"):
             # One request an object: the batch request wants an MD5 or CRC that not every server agrees about.
             keys = [item["Key"] for page in pages for item in page.get("Contents", ())]
             for key in keys:
@@ -116,7 +113,7 @@ class S3Store:
         return self._signer.generate_presigned_url("get_object", Params=parameters, ExpiresIn=PRESIGNED_FOR_S)
 
     def check(self) -> None:
-        with _translated(f"reaching bucket {self._bucket}"):
+        with translated(f"reaching bucket {self._bucket}"):
             self._client.head_bucket(Bucket=self._bucket)
 
     def close(self) -> None:
@@ -166,20 +163,7 @@ def _make_client(settings: Settings, endpoint_url: str | None) -> S3Client:
 
 def _read_body(key: str, body: StreamingBody) -> Iterator[bytes]:
     try:
-        with _translated(f"reading {key}"):
+        with translated(f"reading {key}"):
             yield from body.iter_chunks(CHUNK_BYTES)
     finally:
         body.close()
-
-
-@contextmanager
-def _translated(doing: str) -> Iterator[None]:
-    try:
-        yield
-    except ClientError as error:
-        code = error.response.get("Error", {}).get("Code", "")
-        if code in MISSING_CODES:
-            raise ObjectMissingError(f"{doing}: there is no such object") from error
-        raise StorageError(f"{doing}: the S3 server answered {code or error}") from error
-    except (BotoCoreError, Boto3Error, OSError) as error:
-        raise StorageError(f"{doing}: {error}") from error

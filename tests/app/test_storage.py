@@ -101,6 +101,14 @@ def test_a_store_that_works_passes_its_check(store: ObjectStore) -> None:
     store.check()
 
 
+def test_a_file_that_is_given_away_may_be_moved(store: ObjectStore, prefix: str, tmp_path: Path) -> None:
+    source = write(tmp_path, b"given away")
+    store.put_file(f"{prefix}/a", source, may_move=True)
+    assert read(store, f"{prefix}/a") == b"given away"
+    source.unlink(missing_ok=True)
+    assert read(store, f"{prefix}/a") == b"given away"
+
+
 def test_a_failed_put_leaves_nothing_in_a_directory(tmp_path: Path) -> None:
     store = DirectoryStore(tmp_path / "objects")
     (tmp_path / "objects" / "jobs").write_bytes(b"a file where a directory has to be")
