@@ -54,6 +54,16 @@ class Settings(BaseSettings):
         description="At least 32 characters; keys the HMAC of API keys. Unset in embedded mode: made once, kept in DATA_DIR.",
     )
     max_upload_bytes: int = Field(5 * 2**30, ge=1, description="Largest data set that is accepted, in bytes.")
+    max_decompressed_bytes: int = Field(
+        10 * 2**30, ge=1, description="Largest data set that comes out of a compressed upload, in bytes."
+    )
+    max_decompression_ratio: int = Field(
+        200, ge=1, description="Most bytes that come out of each byte of a compressed upload, above the first 16 MiB."
+    )
+    upload_idle_s: float = Field(60.0, gt=0, description="Longest silence of a client in the middle of an upload, in seconds.")
+    upload_expires_s: float = Field(
+        86400.0, gt=0, description="Seconds after which an upload in parts that was not completed is given up."
+    )
     max_dataset_rows: int = Field(200_000_000, ge=1, description="Most rows of a data set.")
     validation_memory_bytes: int = Field(4 * 2**30, ge=2**28, description="Memory limit of the process that parses uploads.")
     validation_cpu_s: int = Field(1800, ge=1, description="CPU time limit of the process that parses uploads, in seconds.")
