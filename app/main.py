@@ -13,18 +13,23 @@ from fastapi.concurrency import run_in_threadpool
 
 from app import spec_endpoints, system_endpoints, unbuilt
 from app.abandoned_files import remove_abandoned_files
+from app.cors import AllowedOrigins
 from app.datasets import endpoints as dataset_endpoints
 from app.datasets.receiving import SPOOL_DIRECTORY
+from app.head_requests import HeadRequests
 from app.http_metrics import HttpMetrics
 from app.jobs import artifact_endpoints, event_endpoints
 from app.jobs import endpoints as job_endpoints
+from app.last_resort import LastResort
 from app.logging import configure_logging
 from app.migrate import prepare
 from app.openapi import describe
 from app.problems import install_problem_handlers
 from app.request_log import RequestLog
+from app.safe_headers import SafeHeaders
 from app.services import Services, open_services
 from app.settings import Settings, load_settings
+from app.tenants import account_endpoints
 from app.tenants import endpoints as key_endpoints
 from app.tenants.service import ensure_first_key
 
@@ -40,6 +45,7 @@ ROUTERS = (
     artifact_endpoints.router,
     spec_endpoints.router,
     key_endpoints.router,
+    account_endpoints.router,
     system_endpoints.router,
 )
 
@@ -72,6 +78,12 @@ def create_app(settings: Settings, stopping: threading.Event | None = None) -> F
         redirect_slashes=False,
     )
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]
+    # Each wraps the ones before it.
+    app.add_middleware(HeadRequests)
+    app.add_middleware(LastResort)
+    if settings.allowed_origins:
+        app.add_middleware(AllowedOrigins, origins=settings.allowed_origins)
+    app.add_middleware(SafeHeaders)
     app.add_middleware(RequestLog, metrics=metrics)
     install_problem_handlers(app)
     for router in ROUTERS:

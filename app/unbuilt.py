@@ -21,7 +21,6 @@ UNBUILT: dict[str, tuple[str, ...]] = {
     "/v1/deliveries": ("GET",),
     "/v1/deliveries/{delivery_id}": ("GET",),
     "/v1/deliveries/{delivery_id}/replay": ("POST",),
-    "/v1/usage": ("GET",),
 }
 
 router = APIRouter(route_class=AuthenticatedRoute)

@@ -1,14 +1,14 @@
-"""What a caller sends and sees of API keys."""
+"""What a caller sends and sees of API keys, usage and the audit trail."""
 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import AwareDatetime, Field, StringConstraints
 
 from app.schemas import InputModel, OutputModel, Timestamp
-from app.tenants.models import ApiKey
+from app.tenants.models import ApiKey, AuditEvent
 
 
 class Scope(StrEnum):
@@ -59,3 +59,44 @@ class NewApiKeyOut(ApiKeyOut):
     """A key that was just made: the only answer that has the secret."""
 
     key: str | None = Field(None, description="The key itself; null in a replayed answer, because it is not stored.")
+
+
+class QuotasOut(OutputModel):
+    """Limits of the tenant; null: no limit."""
+
+    stored_bytes: int | None
+    datasets: int | None
+    active_jobs: int | None
+    gpu_seconds_per_month: int | None
+    cpu_seconds_per_month: int | None
+
+
+class UsageOut(OutputModel):
+    """What the tenant uses, summed at the time of the request."""
+
+    stored_bytes: int = Field(description="Bytes of uploads and of artifacts.")
+    datasets: int
+    active_jobs: int = Field(description="Jobs that are not over.")
+    jobs_by_status: dict[str, int]
+    run_seconds_by_day: dict[str, dict[str, float]] = Field(
+        description="Seconds that runs took, by day (UTC, the last 31) and queue; validations count for queue cpu."
+    )
+    run_seconds_by_month: dict[str, dict[str, float]] = Field(description="The same for this month and the one before.")
+    limits: QuotasOut
+    at: Timestamp
+
+
+class AuditEventOut(OutputModel):
+    """An administrative act."""
+
+    id: str
+    action: str
+    target_id: str = Field(description="Id of what was acted on.")
+    actor_key_id: str | None = Field(description="Key of the caller; null: the operator, at a command line.")
+    request_id: str | None
+    data: dict[str, Any]
+    at: Timestamp
+
+    @classmethod
+    def of(cls, row: AuditEvent) -> Self:
+        return cls.model_validate(row)

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from farzi_client.cli import datasets, jobs, keys, serving
+from farzi_client.cli import datasets, jobs, keys, serving, tenants
 from farzi_client.cli.demo import demo
 from farzi_client.cli.failures import EXIT_FAILED, EXIT_USAGE, describe, exit_code_of
 from farzi_client.cli.output import make_console
@@ -23,6 +23,7 @@ app.command()(serving.serve)
 app.command()(serving.worker)
 app.add_typer(serving.database, name="db")
 app.add_typer(keys.app, name="keys")
+app.add_typer(tenants.app, name="tenants")
 app.add_typer(datasets.app, name="dataset")
 app.command()(jobs.distill)
 app.add_typer(jobs.app, name="job")

@@ -29,11 +29,15 @@ class CommandFailed(FarziClientError):  # noqa: N818
     """The command was right, and what it set out to do failed."""
 
 
+class DatabaseUnusable(FarziClientError):  # noqa: N818
+    """A command on the service's own machine cannot use its database; the message says why."""
+
+
 def exit_code_of(error: FarziClientError) -> int:
     """1: the work failed; 2: the command or its input is wrong; 3: the service is not there, or does not let us in."""
     if isinstance(error, JobFailed | DatasetInvalid | IntegrityError | WaitTimeout | CommandFailed):
         return EXIT_FAILED
-    if isinstance(error, ConnectionFailed | UnexpectedAnswer | NoApiKey):
+    if isinstance(error, ConnectionFailed | UnexpectedAnswer | NoApiKey | DatabaseUnusable):
         return EXIT_UNREACHABLE
     if isinstance(error, ApiError) and (error.status in {401, 403, 429} or error.status >= 500):
         return EXIT_UNREACHABLE

@@ -58,7 +58,7 @@ def _database() -> None:
 @database.command()
 def upgrade() -> None:
     """Bring the database's tables up to this version."""
-    module = _load("app.migrate", "farzi db", "server")
+    module = load_server_module("app.migrate", "farzi db")
     raise typer.Exit(module.main())
 
 
@@ -83,6 +83,11 @@ def require_installed(module: str, command: str, extras: str) -> None:
     """Raise unless ``module`` is installed, without importing it."""
     if importlib.util.find_spec(module) is None:
         raise UsageProblem(f"'{command}' needs more than the client; install it with: pip install 'farzi[{extras}]'")
+
+
+def load_server_module(module: str, command: str) -> ModuleType:
+    """Import a module of the server for a command that works on the service's own machine."""
+    return _load(module, command, "server")
 
 
 def _load(module: str, command: str, extras: str) -> ModuleType:
