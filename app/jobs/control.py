@@ -16,7 +16,8 @@ from app.jobs.events import EventType, append_event
 from app.jobs.models import Job
 from app.jobs.outbox import enqueue
 from app.jobs.service import get_job
-from app.jobs.states import ALLOWED_EDGES, TERMINAL_STATUSES, JobStatus, StopRequest
+from app.jobs.states import ALLOWED_EDGES, TERMINAL_STATUSES, JobStatus, Queue, StopRequest
+from app.tenants.quotas import QuotaGuard
 
 
 def cancel_job(session: Session, tenant_id: str, job_id: str) -> Job:
@@ -65,10 +66,11 @@ def resume_job(session: Session, tenant_id: str, job_id: str) -> Job:
     return job
 
 
-def retry_job(session: Session, tenant_id: str, job_id: str) -> Job:
+def retry_job(session: Session, tenant_id: str, job_id: str, quotas: QuotaGuard) -> Job:
     """Queue a failed or cancelled job again; it goes on from its last checkpoint."""
     job = get_job(session, tenant_id, job_id, lock=True)
     if job.status in {JobStatus.FAILED, JobStatus.CANCELLED}:
+        quotas.require_job(session, tenant_id, Queue(job.queue))
         if find_dataset(session, tenant_id, job.dataset_id, lock=True) is None:
             raise ServiceError("dataset_deleted", f"The job's data set {job.dataset_id} was deleted; upload it again.")
         job.error_code = job.error_message = job.error_retryable = None

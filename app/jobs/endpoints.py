@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
@@ -13,6 +14,7 @@ from app.idempotency import Answer, Post
 from app.jobs import control, repository, service
 from app.jobs.models import Job
 from app.jobs.schemas import JobCreate, JobOut, JobQuery, MetricPointOut
+from app.jobs.states import QUEUE_OF_KIND, JobKind
 from app.pagination import make_page
 from app.schemas import Page
 
@@ -20,10 +22,11 @@ router = APIRouter(prefix="/v1/jobs", tags=["Jobs"], route_class=AuthenticatedRo
 
 
 @router.post("", status_code=202, response_model=JobOut)
-def create_job(body: JobCreate, post: JobPost) -> Response:
+def create_job(body: JobCreate, post: JobPost, services: InServices) -> Response:
     """Submit a job. The spec is laid over its preset, checked against the data, and answered with every default resolved."""
 
     def submit(session: Session) -> Answer:
+        services.quotas.require_job(session, post.tenant_id, QUEUE_OF_KIND[JobKind(body.kind)])
         job = service.submit_job(session, post.tenant_id, body)
         return Answer(202, service.present_job(session, job), {"Location": f"/v1/jobs/{job.id}"})
 
@@ -65,9 +68,9 @@ def resume_job(job_id: str, post: JobPost) -> Response:
 
 
 @router.post("/{job_id}/retry", response_model=JobOut)
-def retry_job(job_id: str, post: JobPost) -> Response:
+def retry_job(job_id: str, post: JobPost, services: InServices) -> Response:
     """Queue a failed or cancelled job again; it goes on from its last checkpoint."""
-    return _steer(post, job_id, control.retry_job)
+    return _steer(post, job_id, partial(control.retry_job, quotas=services.quotas))
 
 
 @router.get("/{job_id}/metrics")

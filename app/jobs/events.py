@@ -43,10 +43,10 @@ def append_event(session: Session, job_id: str, event_type: EventType, data: dic
     next_seq = session.scalar(
         update(Job).where(Job.id == job_id).values(next_event_seq=Job.next_event_seq + 1).returning(Job.next_event_seq)
     )
+    assert next_seq is not None, f"event for a job that does not exist: {job_id}"
+    seq = next_seq - 1
     request_id = current_request().request_id
     if request_id is not None:
         data = {**data, "request_id": request_id}
-    assert next_seq is not None, f"event for a job that does not exist: {job_id}"
-    seq = next_seq - 1
     session.add(JobEvent(job_id=job_id, seq=seq, type=str(event_type), data=data, at=at))
     return int(seq)
