@@ -13,6 +13,8 @@ from fastapi.security import HTTPBearer
 from app.errors import ServiceError
 from app.idempotency import HEADER, Post, make_fingerprint, read_key
 from app.json_body import limited, read_json_body
+from app.pagination import cursors_of_list
+from app.query_parameters import check_parameters, known_parameters
 from app.request_context import enter_tenant
 from app.services import Services
 from app.tenants.schemas import Scope
@@ -26,12 +28,17 @@ class AuthenticatedRoute(APIRoute):
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
+        parameters = known_parameters(self.dependant)
+        takes_body = self.body_field is not None
 
         async def handle_authenticated(request: Request) -> Response:
-            await _authenticate(request)
+            caller = await _authenticate(request)
+            check_parameters(request, parameters)
             request = limited(request)
-            request.state.fingerprint = make_fingerprint(request.method, request.url.path, await read_json_body(request))
-            return await handle(request)
+            body = await read_json_body(request, is_taken=takes_body)
+            request.state.fingerprint = make_fingerprint(request.method, request.url.path, body)
+            with cursors_of_list(get_services(request).secret, caller.tenant_id, request.url.path):
+                return await handle(request)
 
         return handle_authenticated
 
@@ -41,21 +48,24 @@ class StreamedRoute(APIRoute):
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
+        parameters = known_parameters(self.dependant)
 
         async def handle_authenticated(request: Request) -> Response:
             await _authenticate(request)
+            check_parameters(request, parameters)
             return await handle(request)
 
         return handle_authenticated
 
 
-async def _authenticate(request: Request) -> None:
+async def _authenticate(request: Request) -> Caller:
     if "\0" in request.url.path or b"%00" in request.scope["query_string"]:
         raise ServiceError("bad_request", "The URL has a NUL character; no id, cursor or label has one.")
     authenticator = get_services(request).authenticator
     caller = await run_in_threadpool(authenticator.authenticate, request.headers.get("authorization"))
     request.state.caller = caller
     enter_tenant(caller.tenant_id, caller.key_id)
+    return caller
 
 
 def get_services(request: Request) -> Services:
@@ -81,7 +91,7 @@ def _begin_post(scope: Scope) -> Callable[..., Coroutine[Any, Any, Post]]:
 
     async def begin_post(request: Request, services: InServices, caller: Caller = with_scope) -> Post:
         key = read_key(request.headers.get(HEADER))
-        return Post(services.sessions, caller.tenant_id, key, request.state.fingerprint)
+        return Post(services.sessions, services.keys_in_flight, caller.tenant_id, key, request.state.fingerprint)
 
     return begin_post
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +28,7 @@ class ErrorKind:
 
 
 ERRORS: dict[str, ErrorKind] = {
-    "bad_request": ErrorKind(400, "The request cannot be read", "Send well-formed HTTP."),
+    "bad_request": ErrorKind(400, "The request cannot be read", "Send well-formed HTTP, each header and parameter once."),
     "malformed_json": ErrorKind(400, "The body is not JSON", "Correct the JSON at the position the error names."),
     "missing_api_key": ErrorKind(401, "No API key was sent", "Send the header 'Authorization: Bearer fz_...'."),
     "invalid_api_key": ErrorKind(401, "The API key is not known", "Check that the whole key was copied."),
@@ -77,6 +77,9 @@ ERRORS: dict[str, ErrorKind] = {
     "rate_limited": ErrorKind(429, "Too many requests", "Wait as many seconds as Retry-After says.", retryable=True),
     "too_many_streams": ErrorKind(429, "Too many event streams are open", "Close some, or poll events.", retryable=True),
     "too_many_drawings": ErrorKind(429, "Too many downloads are being drawn", "Repeat a little later.", retryable=True),
+    "request_head_too_large": ErrorKind(
+        431, "URL and headers are too long", "Send what is long in the body, and fewer headers."
+    ),
     "internal_error": ErrorKind(
         500, "The service failed", "Repeat the request; if it fails again, report its request_id.", retryable=True
     ),
@@ -97,6 +100,11 @@ class FieldProblem:
 
     pointer: str
     detail: str
+
+
+def json_pointer(location: Sequence[str | int]) -> str:
+    """Return the JSON pointer (RFC 6901) of a path of names and indices."""
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in location)
 
 
 class ServiceError(Exception):

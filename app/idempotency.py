@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -36,18 +38,41 @@ class Answer:
     stored: BaseModel | None = None
 
 
+class KeysInFlight:
+    """The keys whose requests this process is carrying out. Postgres knows those of other processes; SQLite has one process."""
+
+    def __init__(self) -> None:
+        self._keys: set[tuple[str, str]] = set()
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def hold(self, tenant_id: str, key: str) -> Iterator[None]:
+        """Keep a key until the block ends, or refuse a second request that has it."""
+        with self._lock:
+            if (tenant_id, key) in self._keys:
+                raise _in_flight(key)
+            self._keys.add((tenant_id, key))
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._keys.remove((tenant_id, key))
+
+
 @dataclass(frozen=True)
 class Post:
     """One POST request of one tenant."""
 
     sessions: sessionmaker[Session]
+    keys_in_flight: KeysInFlight
     tenant_id: str
     key: str | None
     fingerprint: str
 
     def once(self, action: Callable[[Session], Answer]) -> Response:
         """Carry out ``action`` in a transaction and answer, or answer as the first request with this key was answered."""
-        with self.sessions.begin() as session:
+        held = nullcontext() if self.key is None else self.keys_in_flight.hold(self.tenant_id, self.key)
+        with held, self.sessions.begin() as session:
             if self.key is None:
                 answer = action(session)
             else:
@@ -109,14 +134,17 @@ def make_fingerprint(method: str, path: str, body: bytes) -> str:
 
 
 def _lock_key(session: Session, tenant_id: str, key: str) -> None:
-    """Refuse a second request with the same key while the first is being carried out; SQLite lets it wait instead."""
+    """Refuse a request whose key another process is carrying out; on SQLite, whose writers wait for each other, it waits."""
     if session.get_bind().dialect.name == "sqlite":
         return
     lock_id = func.hashtextextended(f"{tenant_id}\n{key}", 0)
     if not session.scalar(select(func.pg_try_advisory_xact_lock(lock_id))):
-        raise ServiceError(
-            "idempotency_key_in_flight", f"A request with {HEADER} {key!r} is being carried out; repeat it a little later."
-        )
+        raise _in_flight(key)
+
+
+def _in_flight(key: str) -> ServiceError:
+    message = f"A request with {HEADER} {key!r} is being carried out; repeat it a little later."
+    return ServiceError("idempotency_key_in_flight", message)
 
 
 def _render(status: int, body: str, headers: dict[str, str]) -> Response:

@@ -1,11 +1,19 @@
-"""Lists in pages: an opaque cursor that names the last item seen, so that new items never shift a page."""
+"""Lists in pages: an opaque cursor that names the last item seen, so that new items never shift a page.
+
+A cursor is sealed for the list it was made for: one of another list or of another tenant, and one that was changed, is refused
+instead of being read as a place in this one.
+"""
 
 from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
+import hmac
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -20,6 +28,9 @@ Out = TypeVar("Out")
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
+SEAL_BYTES = 12
+
+_list_key: ContextVar[bytes] = ContextVar("list_key")
 
 
 class PageQuery(BaseModel):
@@ -31,9 +42,20 @@ class PageQuery(BaseModel):
     cursor: str | None = Field(None, max_length=500, description="`next_cursor` of the page before.")
 
 
+@contextmanager
+def cursors_of_list(secret: bytes, tenant_id: str, path: str) -> Iterator[None]:
+    """Seal and open cursors for one tenant's list at ``path`` until the block ends, in this request and its threads."""
+    token = _list_key.set(hmac.digest(secret, f"cursor\n{tenant_id}\n{path}".encode(), hashlib.sha256))
+    try:
+        yield
+    finally:
+        _list_key.reset(token)
+
+
 def encode_cursor(position: str | int) -> str:
     """Return the cursor that continues after the item at ``position``."""
-    return base64.urlsafe_b64encode(json.dumps([position]).encode()).decode().rstrip("=")
+    payload = json.dumps([position]).encode()
+    return base64.urlsafe_b64encode(_seal(payload) + payload).decode().rstrip("=")
 
 
 def decode_cursor(cursor: str, kind: type[Row]) -> Row:
@@ -43,12 +65,15 @@ def decode_cursor(cursor: str, kind: type[Row]) -> Row:
         ServiceError: invalid_request, if it is none of ours or of another list.
     """
     try:
-        (position,) = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-    except (binascii.Error, ValueError, TypeError):
-        position = None
-    if type(position) is not kind or "\0" in str(position):
+        sealed = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
+    except (binascii.Error, ValueError):
+        sealed = b""
+    payload = sealed[SEAL_BYTES:]
+    if not hmac.compare_digest(sealed[:SEAL_BYTES], _seal(payload)) or encode_cursor(*json.loads(payload)) != cursor:
         problem = FieldProblem("/query/cursor", "not a cursor of this list; give next_cursor of the page before, unchanged")
         raise ServiceError("invalid_request", f"{problem.pointer}: {problem.detail}", problems=(problem,))
+    (position,) = json.loads(payload)
+    assert type(position) is kind, f"the list was sealed with positions of type {type(position).__name__}"
     return position
 
 
@@ -68,3 +93,7 @@ def make_page(
     """Return the answer for one page of rows."""
     cursor = encode_cursor(position(rows[-1])) if has_more else None
     return Page(data=[present(row) for row in rows], has_more=has_more, next_cursor=cursor)
+
+
+def _seal(payload: bytes) -> bytes:
+    return hmac.digest(_list_key.get(), payload, hashlib.sha256)[:SEAL_BYTES]

@@ -12,15 +12,19 @@ from fastapi.responses import JSONResponse
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
-from app.errors import FieldProblem, ServiceError
+from app.errors import FieldProblem, ServiceError, json_pointer
 from app.storage import StorageError
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 2
+STATUSES_TO_RETRY_AFTER = frozenset({409, 429, 503})
 MAX_FIELD_PROBLEMS = 100
 _CODES_OF_STATUS = {404: "route_not_found", 405: "method_not_allowed", 413: "body_too_large", 415: "unsupported_media_type"}
 _INPUT_CHARACTERS = 80
+_PATH_CHARACTERS = 200
+_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 logger = structlog.get_logger(__name__)
 
@@ -48,14 +52,14 @@ def render_problem(error: ServiceError, request_id: str) -> ProblemResponse:
             {"pointer": problem.pointer, "detail": problem.detail} for problem in error.problems[:MAX_FIELD_PROBLEMS]
         ]
     headers = {"Cache-Control": "no-store", **error.headers}
-    if kind.status in {429, 503}:
+    if kind.retryable and kind.status in STATUSES_TO_RETRY_AFTER:
         headers.setdefault("Retry-After", str(RETRY_AFTER_S))
     return ProblemResponse({**content, **error.members}, kind.status, headers)
 
 
 def field_problems(errors: Sequence[Mapping[str, Any]], given: Any, prefix: str = "") -> tuple[FieldProblem, ...]:
     """Return pydantic's findings about ``given`` with JSON pointers, each below ``prefix``."""
-    return tuple(FieldProblem(prefix + _pointer(_path_in(given, error)), _describe(error)) for error in errors)
+    return tuple(FieldProblem(prefix + json_pointer(_path_in(given, error)), _describe(error)) for error in errors)
 
 
 def install_problem_handlers(app: FastAPI) -> None:
@@ -76,8 +80,9 @@ def install_problem_handlers(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     def _http_error(request: Request, error: HTTPException) -> ProblemResponse:
         code = _CODES_OF_STATUS.get(error.status_code, "bad_request")
-        detail = f"{request.method} {request.url.path}: {error.detail}"
-        return answer(request, ServiceError(code, detail, headers=error.headers))
+        detail = f"{request.method} {request.url.path[:_PATH_CHARACTERS]}: {error.detail}"
+        headers = {"Allow": ", ".join(allowed_methods(app, request))} if error.status_code == 405 else error.headers
+        return answer(request, ServiceError(code, detail, headers=headers))
 
     @app.exception_handler(StorageError)
     def _storage_error(request: Request, error: StorageError) -> ProblemResponse:
@@ -91,11 +96,22 @@ def install_problem_handlers(app: FastAPI) -> None:
         return answer(request, ServiceError("database_unavailable", "The database does not answer; nothing was changed."))
 
 
+def allowed_methods(app: FastAPI, request: Request) -> list[str]:
+    """Return the methods of a path: what one of its routes refuses another may take."""
+
+    def is_taken(method: str) -> bool:
+        scope = {**request.scope, "method": method}
+        return any(route.matches(scope)[0] is Match.FULL for route in app.routes)
+
+    methods = [method for method in _METHODS if is_taken(method)]
+    return [*methods, "HEAD"] if "GET" in methods else methods
+
+
 def _request_problems(error: RequestValidationError) -> tuple[FieldProblem, ...]:
     in_body = [item | {"loc": item["loc"][1:]} for item in error.errors() if item["loc"][0] == "body"]
     elsewhere = [item for item in error.errors() if item["loc"][0] != "body"]
     return (
-        *(FieldProblem(_pointer(item["loc"]), _describe(item)) for item in elsewhere),
+        *(FieldProblem(json_pointer(item["loc"]), _describe(item)) for item in elsewhere),
         *field_problems(in_body, error.body),
     )
 
@@ -119,10 +135,6 @@ def summarise(problems: Sequence[FieldProblem]) -> str:
     first = problems[0]
     more = f" (and {len(problems) - 1} more, see errors)" if len(problems) > 1 else ""
     return f"{first.pointer or 'The body'}: {first.detail}{more}"
-
-
-def _pointer(location: Sequence[str | int]) -> str:
-    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in location)
 
 
 def _describe(error: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""The outermost layer of every request: its id, one log line, its metrics, and an answer even when the service itself fails."""
+"""The outermost layer of every request: its id, one log line, its metrics."""
 
 from __future__ import annotations
 
@@ -8,12 +8,9 @@ from uuid import uuid4
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.errors import ServiceError
 from app.http_metrics import HttpMetrics
-from app.problems import render_problem
 from app.request_context import within_request
 
 REQUEST_ID_HEADER = "X-Request-Id"
@@ -50,14 +47,6 @@ class RequestLog:
         with within_request(request_id, _read_traceparent(scope)):
             try:
                 await self._app(scope, receive, send_with_id)
-            except ClientDisconnect:
-                logger.info("the client went away", method=scope["method"], route=_route_of(scope))
-            except Exception:
-                logger.exception("request failed", method=scope["method"], route=_route_of(scope))
-                if status:  # too late for another answer: break the connection, so that the client does not take it for whole
-                    raise
-                error = ServiceError("internal_error", f"The service failed; report request_id {request_id} if it stays so.")
-                await render_problem(error, request_id)(scope, receive, send_with_id)
             finally:
                 self._record(scope, status, time.perf_counter() - started_at)
 

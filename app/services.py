@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from app.db import make_engine, make_reading_session_factory, make_session_factory
 from app.http_metrics import HttpMetrics
+from app.idempotency import KeysInFlight
 from app.settings import Settings
 from app.storage import ObjectStore, make_object_store
 from app.tenants.quotas import QuotaGuard
@@ -31,6 +32,7 @@ class Services:
     quotas: QuotaGuard
     metrics: HttpMetrics
     stopping: threading.Event
+    keys_in_flight: KeysInFlight = field(repr=False)
     stream_slots: threading.BoundedSemaphore = field(repr=False)
     drawing_slots: threading.BoundedSemaphore = field(repr=False)
 
@@ -64,6 +66,7 @@ def open_services(settings: Settings, metrics: HttpMetrics, stopping: threading.
         quotas=QuotaGuard(settings),
         metrics=metrics,
         stopping=stopping,
+        keys_in_flight=KeysInFlight(),
         stream_slots=threading.BoundedSemaphore(MAX_EVENT_STREAMS),
         drawing_slots=threading.BoundedSemaphore(MAX_DRAWINGS),
     )

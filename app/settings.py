@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,6 +12,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 ENV_PREFIX = "FARZI_"
+_ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
 
 
 class SettingsError(Exception):
@@ -45,6 +47,11 @@ class Settings(BaseSettings):
     data_dir: Path = Field(Path("~/.local/share/farzi"), description="Directory of embedded mode: database, objects, secret.")
     host: str = Field("127.0.0.1", description="Address the API listens on.")
     port: int = Field(8000, ge=0, le=65535, description="Port the API listens on; 0 picks a free one.")
+    cors_origins: str | None = Field(
+        None,
+        description="Origins whose web pages may call the API: exact ones ('https://app.example'), separated by commas; unset: "
+        "none.",
+    )
     bootstrap_api_key: SecretStr | None = Field(
         None,
         description="At least 32 characters, begins with fz_; becomes the first tenant's admin key when there is none.",
@@ -114,6 +121,14 @@ class Settings(BaseSettings):
             raise ValueError("the broker is Redis; give 'redis://HOST:PORT/NUMBER'")
         return url
 
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins_are_exact(cls, origins: str | None) -> str | None:
+        for origin in _split(origins or ""):
+            if not _ORIGIN.fullmatch(origin):
+                raise ValueError(f"{origin!r} is not an origin; give 'https://HOST' or 'https://HOST:PORT', without a path")
+        return origins
+
     @model_validator(mode="after")
     def _parts_fit_together(self) -> Settings:
         key = self.bootstrap_api_key
@@ -135,12 +150,20 @@ class Settings(BaseSettings):
         return self.broker_url is None
 
     @property
+    def allowed_origins(self) -> tuple[str, ...]:
+        return _split(self.cors_origins or "")
+
+    @property
     def resolved_data_dir(self) -> Path:
         return self.data_dir.expanduser().resolve()
 
     @property
     def resolved_database_url(self) -> str:
         return self.database_url or f"sqlite:///{self.resolved_data_dir / 'farzi.sqlite3'}"
+
+
+def _split(listed: str) -> tuple[str, ...]:
+    return tuple(item.strip() for item in listed.split(",") if item.strip())
 
 
 def load_settings() -> Settings:
