@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from sqlalchemy import text
+from sqlalchemy import ColumnElement, Float, func, text
 from sqlalchemy.orm import Session
 
 
@@ -15,3 +15,10 @@ def database_now(session: Session) -> datetime:
     now = session.scalar(text("SELECT clock_timestamp()"))
     assert isinstance(now, datetime)
     return now.astimezone(UTC)
+
+
+def elapsed_s(session: Session, start: ColumnElement[datetime], end: ColumnElement[datetime]) -> ColumnElement[float]:
+    """Return the seconds from ``start`` to ``end`` as an expression of the database."""
+    if session.get_bind().dialect.name == "sqlite":
+        return ((func.julianday(end) - func.julianday(start)) * 86400.0).cast(Float)
+    return func.extract("epoch", end - start).cast(Float)

@@ -15,6 +15,9 @@ from app.settings import Settings
 
 SQLITE_BUSY_TIMEOUT_S = 30.0
 CONNECT_TIMEOUT_S = 5
+# Of one process; the threads that use them are 40.
+KEPT_CONNECTIONS = 10
+MAX_CONNECTIONS = 30
 
 READ_ONLY = "farzi_read_only"
 
@@ -65,7 +68,13 @@ def make_engine(settings: Settings) -> Engine:
     url = settings.resolved_database_url
     if not url.startswith("sqlite"):
         options = {"connect_timeout": CONNECT_TIMEOUT_S}
-        return create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=20, connect_args=options)
+        return create_engine(
+            url,
+            pool_pre_ping=True,
+            pool_size=KEPT_CONNECTIONS,
+            max_overflow=MAX_CONNECTIONS - KEPT_CONNECTIONS,
+            connect_args=options,
+        )
     settings.resolved_data_dir.mkdir(parents=True, exist_ok=True)
     engine = create_engine(url, connect_args={"timeout": SQLITE_BUSY_TIMEOUT_S})
 

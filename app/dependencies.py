@@ -17,6 +17,7 @@ from app.pagination import cursors_of_list
 from app.query_parameters import check_parameters, known_parameters
 from app.request_context import enter_tenant
 from app.services import Services
+from app.tenants.rate_limits import too_many_requests
 from app.tenants.schemas import Scope
 from app.tenants.service import Caller
 
@@ -61,10 +62,21 @@ class StreamedRoute(APIRoute):
 async def _authenticate(request: Request) -> Caller:
     if "\0" in request.url.path or b"%00" in request.scope["query_string"]:
         raise ServiceError("bad_request", "The URL has a NUL character; no id, cursor or label has one.")
-    authenticator = get_services(request).authenticator
-    caller = await run_in_threadpool(authenticator.authenticate, request.headers.get("authorization"))
-    request.state.caller = caller
+    caller = await run_in_threadpool(_admit, request)
     enter_tenant(caller.tenant_id, caller.key_id)
+    return caller
+
+
+def _admit(request: Request) -> Caller:
+    """Return the caller, after taking this request from what its tenant may send; a stream of events counts once."""
+    services = get_services(request)
+    caller = services.authenticator.authenticate(request.headers.get("authorization"))
+    request.state.caller = caller
+    if services.rate_limiter is not None:
+        request.state.allowance = allowance = services.rate_limiter.take(caller.tenant_id)
+        if allowance is not None and allowance.retry_after_s is not None:
+            services.metrics.rate_limited.inc()
+            raise too_many_requests(allowance)
     return caller
 
 

@@ -41,7 +41,10 @@ class RequestLog:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)[REQUEST_ID_HEADER] = request_id
+                headers = MutableHeaders(scope=message)
+                headers[REQUEST_ID_HEADER] = request_id
+                allowance = scope["state"].get("allowance")
+                headers.update({} if allowance is None else allowance.headers)
             await send(message)
 
         with within_request(request_id, _read_traceparent(scope)):

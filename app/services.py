@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session, sessionmaker
 
-from app.db import make_engine, make_reading_session_factory, make_session_factory
+from app.database_metrics import DatabaseMetrics
+from app.db import MAX_CONNECTIONS, make_engine, make_reading_session_factory, make_session_factory
 from app.http_metrics import HttpMetrics
 from app.idempotency import KeysInFlight
 from app.settings import Settings
 from app.storage import ObjectStore, make_object_store
 from app.tenants.quotas import QuotaGuard
+from app.tenants.rate_limits import RateLimiter, make_rate_limiter
 from app.tenants.secret import load_secret
 from app.tenants.service import Authenticator
 
@@ -30,13 +32,17 @@ class Services:
     secret: bytes
     authenticator: Authenticator
     quotas: QuotaGuard
+    rate_limiter: RateLimiter | None
     metrics: HttpMetrics
+    database_metrics: DatabaseMetrics
     stopping: threading.Event
     keys_in_flight: KeysInFlight = field(repr=False)
     stream_slots: threading.BoundedSemaphore = field(repr=False)
     drawing_slots: threading.BoundedSemaphore = field(repr=False)
 
     def close(self) -> None:
+        if self.rate_limiter is not None:
+            self.rate_limiter.close()
         self.store.close()
         self.engine.dispose()
 
@@ -54,6 +60,7 @@ def open_services(settings: Settings, metrics: HttpMetrics, stopping: threading.
     """
     secret = load_secret(settings)
     engine = make_engine(settings)
+    metrics.watch_pool(engine, MAX_CONNECTIONS)
     sessions, reading_sessions = make_session_factory(engine), make_reading_session_factory(engine)
     return Services(
         settings=settings,
@@ -64,7 +71,9 @@ def open_services(settings: Settings, metrics: HttpMetrics, stopping: threading.
         secret=secret,
         authenticator=Authenticator(secret, reading_sessions, sessions),
         quotas=QuotaGuard(settings),
+        rate_limiter=make_rate_limiter(settings, metrics.rate_limit_failures.inc),
         metrics=metrics,
+        database_metrics=DatabaseMetrics(reading_sessions),
         stopping=stopping,
         keys_in_flight=KeysInFlight(),
         stream_slots=threading.BoundedSemaphore(MAX_EVENT_STREAMS),

@@ -11,7 +11,6 @@ from app.api_page import render_api_page
 from app.dependencies import InServices
 from app.errors import ServiceError
 from app.health import check_parts
-from app.jobs.repository import count_jobs
 
 PROMETHEUS_MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -37,10 +36,8 @@ def readyz(services: InServices) -> dict[str, Any]:
 
 @router.get("/metrics", response_class=Response, responses={200: {"content": {PROMETHEUS_MEDIA_TYPE: {}}}})
 def metrics(services: InServices) -> Response:
-    """Prometheus metrics: requests by route, jobs by status."""
-    with services.reading_sessions() as session:
-        num_jobs = count_jobs(session)
-    return Response(services.metrics.render(num_jobs), media_type=PROMETHEUS_MEDIA_TYPE)
+    """Prometheus metrics: requests by route, jobs, queues, runs, outbox, deliveries, connections."""
+    return Response(services.metrics.render(services.database_metrics.read()), media_type=PROMETHEUS_MEDIA_TYPE)
 
 
 @router.get("/v1/openapi.json", include_in_schema=False)

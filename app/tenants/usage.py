@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Float, case, func, or_, select
+from sqlalchemy import ColumnElement, case, func, or_, select
 from sqlalchemy.orm import Session
 
+from app.clock import elapsed_s
 from app.datasets.models import Dataset
 from app.jobs.models import Artifact, Job, Run
 from app.jobs.states import ACTIVE_STATUSES, JobKind, Queue
+from app.uploads.models import UNDER_WAY, Upload
 
 NUM_DAYS = 31
 SecondsByQueue = dict[str, float]
@@ -27,7 +29,7 @@ class RunSeconds:
 
 
 def count_stored_bytes(session: Session, tenant_id: str) -> int:
-    """Bytes of uploads as they came and of published artifacts; what the service makes for itself is not counted."""
+    """Bytes of uploads as they came, those under way included, and of artifacts; not what the service keeps for itself."""
     uploads = select(func.coalesce(func.sum(Dataset.size_bytes), 0)).where(
         Dataset.tenant_id == tenant_id, Dataset.deleted_at.is_(None)
     )
@@ -36,7 +38,10 @@ def count_stored_bytes(session: Session, tenant_id: str) -> int:
         .join(Job, Job.id == Artifact.job_id)
         .where(Job.tenant_id == tenant_id, Job.deleted_at.is_(None))
     )
-    return int(session.scalar(uploads) or 0) + int(session.scalar(artifacts) or 0)
+    under_way = select(func.coalesce(func.sum(Upload.size_bytes), 0)).where(
+        Upload.tenant_id == tenant_id, Upload.status.in_(UNDER_WAY)
+    )
+    return sum(int(session.scalar(query) or 0) for query in (uploads, artifacts, under_way))
 
 
 def count_datasets(session: Session, tenant_id: str) -> int:
@@ -59,7 +64,8 @@ def count_jobs_by_status(session: Session, tenant_id: str) -> dict[str, int]:
 def sum_month_seconds(session: Session, tenant_id: str, queue: str, now: datetime) -> float:
     """Seconds that runs on ``queue`` took in the month of ``now``, running ones up to now; one sum in the database."""
     start = begin_of_month(now)
-    seconds = select(func.coalesce(func.sum(_elapsed_s(session, start, now)), 0.0))
+    began = case((Run.started_at < start, start), else_=Run.started_at)
+    seconds = select(func.coalesce(func.sum(elapsed_s(session, began, func.coalesce(Run.ended_at, now))), 0.0))
     query = seconds.select_from(Run).join(Job, Job.id == Run.job_id).where(*_since(tenant_id, start), Job.queue == queue)
     return float(session.scalar(query) or 0.0)
 
@@ -89,14 +95,6 @@ def begin_of_month(at: datetime) -> datetime:
 
 def _since(tenant_id: str, since: datetime) -> tuple[ColumnElement[bool], ...]:
     return (Job.tenant_id == tenant_id, or_(Run.ended_at.is_(None), Run.ended_at > since))
-
-
-def _elapsed_s(session: Session, start: datetime, now: datetime) -> ColumnElement[float]:
-    began = case((Run.started_at < start, start), else_=Run.started_at)
-    ended = func.coalesce(Run.ended_at, now)
-    if session.get_bind().dialect.name == "sqlite":
-        return ((func.julianday(ended) - func.julianday(began)) * 86400.0).cast(Float)
-    return func.extract("epoch", ended - began).cast(Float)
 
 
 def _split_at_midnight(start: datetime, end: datetime) -> Iterator[tuple[datetime, float]]:
