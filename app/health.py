@@ -1,7 +1,9 @@
-"""Whether the parts that the service stands on can be used now."""
+"""Whether the parts that the service stands on can be used now; a part that says nothing is down after two seconds."""
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable
 
 import structlog
@@ -24,15 +26,26 @@ def check_parts(services: Services) -> dict[str, str]:
     }
     if services.settings.broker_url is not None:
         checks["broker"] = _check_broker
-    return {name: _run(name, check, services) for name, check in checks.items()}
+    found: dict[str, str] = {}
+    # Daemon threads, all at once: one that hangs must keep neither this answer nor the end of the process waiting.
+    threads = [
+        threading.Thread(target=_run, args=(name, check, services, found), name=f"check-{name}", daemon=True)
+        for name, check in checks.items()
+    ]
+    for thread in threads:
+        thread.start()
+    give_up_at = time.monotonic() + CHECK_TIMEOUT_S
+    for thread in threads:
+        thread.join(max(0.0, give_up_at - time.monotonic()))
+    return {name: found.get(name, f"down: no answer within {CHECK_TIMEOUT_S:g} s") for name in checks}
 
 
-def _run(name: str, check: Callable[[Services], str | None], services: Services) -> str:
+def _run(name: str, check: Callable[[Services], str | None], services: Services, found: dict[str, str]) -> None:
     try:
-        return check(services) or "ok"
+        found[name] = check(services) or "ok"
     except Exception as error:  # whatever it is, the part cannot be used
         logger.warning("a part is down", part=name, exc_info=error)
-        return f"down: {type(error).__name__}"
+        found[name] = f"down: {type(error).__name__}"
 
 
 def _check_database(services: Services) -> None:

@@ -11,7 +11,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from datetime import timedelta
 
 from fastapi import Response
 from pydantic import BaseModel
@@ -20,9 +19,9 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from app.clock import database_now
 from app.errors import ServiceError
+from app.expiry import IDEMPOTENCY_KEPT_FOR
 from app.jobs.models import IdempotencyRecord
 
-KEPT_FOR = timedelta(hours=24)
 HEADER = "Idempotency-Key"
 REPLAYED_HEADER = "Idempotent-Replayed"
 _KEY = re.compile(r"[\x20-\x7e]{1,255}")
@@ -85,7 +84,7 @@ class Post:
 
     def _find_earlier(self, session: Session, key: str) -> Response | None:
         _lock_key(session, self.tenant_id, key)
-        outdated = database_now(session) - KEPT_FOR
+        outdated = database_now(session) - IDEMPOTENCY_KEPT_FOR
         records = IdempotencyRecord.tenant_id == self.tenant_id
         session.execute(delete(IdempotencyRecord).where(records, IdempotencyRecord.created_at < outdated))
         record = session.get(IdempotencyRecord, (self.tenant_id, key))

@@ -1,4 +1,4 @@
-"""Housekeeping beside the runs: the outbox relay and the reaper. Every worker does it; several at once do no harm."""
+"""Housekeeping beside the runs: outbox relay, reaper, expiry. Every worker does it; several at once do no harm."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from sqlalchemy.orm import Session, sessionmaker
 
+from app.expiry import delete_old_idempotency_records, delete_old_job_records
 from app.jobs.outbox import relay
 from app.jobs.reaper import reap_expired, ring_again
 from app.settings import Settings
@@ -18,6 +19,7 @@ logger = logging.getLogger(__name__)
 RELAY_INTERVAL_S = 0.5
 LONGEST_REAP_INTERVAL_S = 5.0
 RING_INTERVAL_S = 10.0
+EXPIRY_INTERVAL_S = 300.0
 
 
 class Maintenance:
@@ -27,10 +29,12 @@ class Maintenance:
         self._session_factory = session_factory
         self._send = send
         self._max_runs = settings.max_runs
+        self._keep_job_events_days = settings.keep_job_events_days
         self._duties: list[tuple[float, Callable[[], object]]] = [
             (RELAY_INTERVAL_S, self._relay),
             (min(settings.lease_s / 4, LONGEST_REAP_INTERVAL_S), self._reap),
             (RING_INTERVAL_S, self._ring),
+            (EXPIRY_INTERVAL_S, self._expire),
         ]
 
     def run(self, stop: threading.Event) -> None:
@@ -57,3 +61,13 @@ class Maintenance:
     def _ring(self) -> None:
         with self._session_factory.begin() as session:
             ring_again(session)
+
+    def _expire(self) -> None:
+        with self._session_factory.begin() as session:
+            delete_old_idempotency_records(session)
+        if self._keep_job_events_days is None:
+            return
+        num_jobs = 1
+        while num_jobs:
+            with self._session_factory.begin() as session:
+                num_jobs = delete_old_job_records(session, self._keep_job_events_days)

@@ -1,0 +1,32 @@
+"""What time makes worthless, deleted by maintenance: answers to old POSTs, and the details of old jobs where settings say so."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from sqlalchemy import delete, exists, select
+from sqlalchemy.orm import Session
+
+from app.clock import database_now
+from app.jobs.models import IdempotencyRecord, Job, JobEvent, JobMetric
+from app.jobs.states import TERMINAL_STATUSES
+
+IDEMPOTENCY_KEPT_FOR = timedelta(hours=24)
+JOBS_OF_ONE_ROUND = 200
+
+
+def delete_old_idempotency_records(session: Session) -> None:
+    """Delete answers that no repeat gets any more."""
+    outdated = database_now(session) - IDEMPOTENCY_KEPT_FOR
+    session.execute(delete(IdempotencyRecord).where(IdempotencyRecord.created_at < outdated))
+
+
+def delete_old_job_records(session: Session, keep_days: int) -> int:
+    """Delete events and metrics of some jobs that ended ``keep_days`` ago; return of how many. Their results stay."""
+    ended_before = database_now(session) - timedelta(days=keep_days)
+    has_events = exists().where(JobEvent.job_id == Job.id)
+    old = select(Job.id).where(Job.status.in_(TERMINAL_STATUSES), Job.ended_at < ended_before, has_events)
+    job_ids = session.scalars(old.order_by(Job.id).limit(JOBS_OF_ONE_ROUND).with_for_update(skip_locked=True)).all()
+    for table in (JobEvent, JobMetric):
+        session.execute(delete(table).where(table.job_id.in_(job_ids)))
+    return len(job_ids)
