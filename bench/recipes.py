@@ -21,12 +21,12 @@ from typing import Any
 import torch
 
 from bench.data_sets import add_data_arguments, read_data_set
+from farzi_core.comparison_plan import MAX_HARD_BATCH
 from farzi_core.distillation.descent import Distilled
 from farzi_core.distillation.outer_loop import OuterLoop
 from farzi_core.distillation.setting import Setting, prepare_setting
 from farzi_core.distillation.teachers import TeacherTraining
 from farzi_core.errors import FarziError
-from farzi_core.evaluation.sides import MAX_HARD_BATCH
 from farzi_core.evaluation.training import HardData, SoftData, StudentTraining, TrainingData, TrainingPlan
 from farzi_core.presets import PRESET_NAMES, resolve_spec
 from farzi_core.synthetic.hard import sample_hard_sequences

@@ -9,7 +9,7 @@ Shape letters: S synthetic sequences, L length, D latent width, V vocabulary, B 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -54,10 +54,9 @@ class SpecModel(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class StudentConfig(SpecModel):
-    """The model that is trained on synthetic data inside the inner loop."""
+class StudentSizes(SpecModel):
+    """How large students are, whatever their architecture."""
 
-    architecture: Architecture = Field("sasrec", description="Student architecture.")
     hidden_size: int = Field(32, ge=4, le=1024, description="Width H; time and parameters grow with V x H.")
     num_layers: int = Field(2, ge=1, le=24, description="Blocks, or recurrent layers.")
     num_heads: int = Field(1, ge=1, le=32, description="Attention heads of sasrec and transformer_lm; must divide hidden_size.")
@@ -65,12 +64,18 @@ class StudentConfig(SpecModel):
     dropout: float = Field(0.0, ge=0.0, lt=1.0, description="Dropout when training on real data; never in the inner loop.")
 
     @model_validator(mode="after")
-    def _heads_divide_width(self) -> StudentConfig:
+    def _heads_divide_width(self) -> Self:
         if self.hidden_size % self.num_heads:
             raise ValueError(
                 f"num_heads={self.num_heads} does not divide hidden_size={self.hidden_size}; choose a divisor of hidden_size"
             )
         return self
+
+
+class StudentConfig(StudentSizes):
+    """The model that is trained on synthetic data inside the inner loop."""
+
+    architecture: Architecture = Field("sasrec", description="Student architecture.")
 
 
 class SyntheticConfig(SpecModel):
@@ -261,8 +266,8 @@ class EvaluationConfig(SpecModel):
 
     @model_validator(mode="after")
     def _names_differ(self) -> EvaluationConfig:
-        for field in ("baselines", "hard_variants", "noise_levels"):
-            named = list(getattr(self, field))
+        for field in ("students", "baselines", "hard_variants", "noise_levels"):
+            named = list(getattr(self, field) or ())
             twice = sorted({str(name) for name in named if named.count(name) > 1})
             if twice:
                 raise ValueError(f"{field} names {', '.join(twice)} more than once; name each once")
@@ -298,6 +303,16 @@ class DistillationSpec(SpecModel):
                 "lower it or use null for all sequences"
             )
         return self
+
+    @property
+    def needs_teacher(self) -> bool:
+        """Whether anything of a teacher enters the distillation, or a baseline of it."""
+        return self.synthetic.init != "random" or self.needs_trajectories
+
+    @property
+    def needs_trajectories(self) -> bool:
+        """Whether more of a teacher is used than its best parameters."""
+        return self.outer.start_params != "random" or "trajectory_matching" in self.evaluation.baselines
 
 
 @dataclass(frozen=True)
@@ -358,5 +373,14 @@ def find_data_problems(spec: DistillationSpec, data: DataSummary) -> list[SpecPr
         pointer = "/student/architecture" if architecture == spec.student.architecture else "/evaluation/students"
         problems.append(
             SpecProblem(pointer, f"{architecture!r} does not fit task {data.task!r}; allowed: {', '.join(allowed)}")
+        )
+    head_width = spec.student.hidden_size // spec.student.num_heads
+    if "transformer_lm" in architectures and head_width % 2:
+        problems.append(
+            SpecProblem(
+                "/student/num_heads",
+                f"'transformer_lm' needs heads of even width, but hidden_size={spec.student.hidden_size} over "
+                f"num_heads={spec.student.num_heads} gives {head_width}; change one of them",
+            )
         )
     return problems

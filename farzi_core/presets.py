@@ -64,7 +64,7 @@ _TASK_DEFAULTS: dict[Task, dict[str, Any]] = {
 
 def get_preset(task: Task, name: PresetName) -> DistillationSpec:
     """Return the complete spec of preset ``name`` for ``task``."""
-    values = _merge(_TASK_DEFAULTS[task], _OVERRIDES[task][name])
+    values = merge(_TASK_DEFAULTS[task], _OVERRIDES[task][name])
     return DistillationSpec.model_validate({**values, "preset": name})
 
 
@@ -79,15 +79,15 @@ def resolve_spec(task: Task, overrides: Mapping[str, Any]) -> DistillationSpec:
     if name not in PRESET_NAMES:
         raise ConfigError(f"preset {name!r} is not known; allowed: {', '.join(PRESET_NAMES)}", pointer="/preset")
     base = get_preset(task, cast(PresetName, name)).model_dump()
-    return DistillationSpec.model_validate(_merge(base, overrides))
+    return DistillationSpec.model_validate(merge(base, overrides))
 
 
-def _merge(base: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+def merge(base: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
     """Return ``base`` with ``overrides`` laid over it, object by object; anything that is not an object replaces."""
     merged = dict(base)
     for key, value in overrides.items():
         if isinstance(value, Mapping) and isinstance(merged.get(key), Mapping):
-            merged[key] = _merge(merged[key], cast(Mapping[str, Any], value))
+            merged[key] = merge(merged[key], cast(Mapping[str, Any], value))
         else:
             merged[key] = value
     return merged

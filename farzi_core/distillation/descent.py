@@ -26,9 +26,9 @@ from farzi_core.evaluation.training import SoftData, StudentTraining, TrainingPl
 from farzi_core.metagrad import AdamConfig, AdamState, adam_step, init_state
 from farzi_core.metagrad.vectors import ParamLayout
 from farzi_core.synthetic.base import Synthetic
+from farzi_core.work_plan import LOOKS_PER_VALIDATION
 
 MEDIAN_STEPS = 50
-LOOKS_PER_VALIDATION = 10
 _LOG_LR = "log_inner_lr"
 _OUTER_ADAM = AdamConfig(eps_root=0.0)
 

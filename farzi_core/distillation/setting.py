@@ -63,11 +63,11 @@ class Setting:
         return self.split.train.vocab_size
 
     def test_cases(self) -> HeldOutCases:
-        """Return all test cases."""
+        """Return all test cases, with the metric that choices are made by whatever cut-offs the spec asks for."""
         return prepare_cases(
             self.split.test,
             max_length=self.spec.student.max_length,
-            ks=self.spec.evaluation.ks,
+            ks=tuple(sorted({*self.spec.evaluation.ks, SELECTION_K})),
             repeats_allowed=self.repeats_allowed,
             device=self.device,
         )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Generator
 from dataclasses import dataclass
 
-from farzi_core.config import DistillationSpec
 from farzi_core.distillation.checkpoint import Checkpoint
 from farzi_core.distillation.setting import Setting
 from farzi_core.evaluation.training import RealData, StudentTraining, TrainingPlan, TrainingStep
@@ -27,16 +26,6 @@ class TeacherTrajectory:
 
     best_params: Params
     checkpoints: tuple[Params, ...]
-
-
-def needs_teacher(spec: DistillationSpec) -> bool:
-    """Return whether anything of a teacher enters the distillation, or a baseline of it."""
-    return spec.synthetic.init != "random" or needs_checkpoints(spec)
-
-
-def needs_checkpoints(spec: DistillationSpec) -> bool:
-    """Return whether more of a teacher is used than its best parameters."""
-    return spec.outer.start_params != "random" or "trajectory_matching" in spec.evaluation.baselines
 
 
 def real_adam(lr: float) -> AdamConfig:
@@ -78,7 +67,7 @@ class TeacherTraining:
             dtype=setting.dtype,
             device=setting.device,
         )
-        self._keeps_checkpoints = needs_checkpoints(spec)
+        self._keeps_checkpoints = spec.needs_trajectories
         self._keep_every = max(1, spec.teacher.num_steps // MAX_TRAJECTORY_LENGTH)
         self._checkpoints: list[Params] = [self.training.params] if self._keeps_checkpoints else []
 

@@ -13,35 +13,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from farzi_core.comparison_plan import TrainingKey, list_trainings
 from farzi_core.config import Architecture, Baseline
 from farzi_core.distillation.checkpoint import Checkpoint
 from farzi_core.distillation.descent import Distilled
 from farzi_core.distillation.setting import Setting
 from farzi_core.evaluation.metrics import Scores, load_scores
-from farzi_core.evaluation.sides import Sides, SideSize, list_sides
+from farzi_core.evaluation.sides import Sides, SideSize
 from farzi_core.evaluation.training import Look, StudentTraining, TrainingStep
-
-
-@dataclass(frozen=True)
-class TrainingKey:
-    """Which training of the comparison.
-
-    Attributes:
-        architecture: of the student.
-        side: what it is trained on.
-        seed: of the fresh student, from 0.
-        lr_factor: multiple of the side's learning rate; None: the one that validation chose with seed 0.
-    """
-
-    architecture: Architecture
-    side: str
-    seed: int
-    lr_factor: float | None
-
-    @property
-    def name(self) -> str:
-        """Name in progress and checkpoints."""
-        return f"{self.architecture}/{self.side}/{self.seed}/{'chosen' if self.lr_factor is None else self.lr_factor}"
 
 
 @dataclass(frozen=True)
@@ -85,17 +64,6 @@ class ComparisonStep:
     finished: bool
 
 
-def list_trainings(setting: Setting) -> list[TrainingKey]:
-    """Return every training of the comparison, in order; cheap to call before any work."""
-    evaluation = setting.spec.evaluation
-    keys: list[TrainingKey] = []
-    for architecture in evaluation.students or (setting.spec.student.architecture,):
-        for side in list_sides(setting.spec):
-            keys += [TrainingKey(architecture, side, 0, factor) for factor in dict.fromkeys(evaluation.lr_factors)]
-            keys += [TrainingKey(architecture, side, seed, None) for seed in range(1, evaluation.num_seeds)]
-    return keys
-
-
 class Comparison:
     """Every training of the comparison, advanced step by step.
 
@@ -108,7 +76,7 @@ class Comparison:
     def __init__(self, setting: Setting, distilled: Distilled, learned: Mapping[Baseline, Distilled] | None = None) -> None:
         self._setting = setting
         self._sides = Sides(setting, distilled, learned or {})
-        self._keys = list_trainings(setting)
+        self._keys = list_trainings(setting.spec)
         self._outcomes: list[Outcome] = []
         self._current: StudentTraining | None = None
         self._test = setting.test_cases()

@@ -11,6 +11,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from farzi_core.comparison_plan import DISTILLED, FULL_DATA, is_noisy, name_side
 from farzi_core.distillation.descent import Distilled
 from farzi_core.distillation.setting import Setting
 from farzi_core.evaluation.appearance import list_top_events
@@ -25,7 +26,6 @@ from farzi_core.evaluation.figures import (
     draw_validation,
 )
 from farzi_core.evaluation.report import Report
-from farzi_core.evaluation.sides import DISTILLED, FULL_DATA, is_noisy, name_side
 from farzi_core.progress import ArtifactFile
 
 PAGE_NAME = "report.html"
@@ -36,7 +36,7 @@ _MAX_ENTROPY_ROWS = 200
 
 @dataclass(frozen=True)
 class History:
-    """What was measured on the way, as series over steps."""
+    """What was measured on the way, as series over steps; empty where nothing was distilled."""
 
     outer_loss: Series = field(default_factory=Series)
     meta_gradient_norm: Series = field(default_factory=Series)
@@ -103,6 +103,12 @@ def _draw(report: Report, history: History, setting: Setting, distilled: Distill
             is_wide=True,
         ),
         "entropy": _figure("Entropy of every soft token.", "map of entropy", draw_entropy(entropy, largest), is_wide=True),
+        **(_draw_history(history, metric) if history.outer_loss.steps else {"validation": None, "outer_loop": None}),
+    }
+
+
+def _draw_history(history: History, metric: str) -> dict[str, Figure]:
+    return {
         "validation": _figure(
             "Validation of fresh students on the way, and of the teacher along its training.",
             "validation over steps",

@@ -13,9 +13,17 @@ from typing import Any
 
 import numpy as np
 
+from farzi_core.comparison_plan import (
+    DISTILLED,
+    FULL_DATA,
+    HARD,
+    list_learned_baselines,
+    list_sides,
+    noisy,
+    trains_as_teacher,
+)
 from farzi_core.config import Architecture, Baseline
 from farzi_core.data.splits import HeldOutStream
-from farzi_core.distillation.baselines import list_learned_baselines
 from farzi_core.distillation.baselines.coresets import BYTES_PER_EVENT
 from farzi_core.distillation.descent import Distilled
 from farzi_core.distillation.setting import Setting
@@ -25,7 +33,7 @@ from farzi_core.evaluation.comparison import Cell, Comparison
 from farzi_core.evaluation.held_out import REPEAT_SHARE
 from farzi_core.evaluation.learning_curves import describe_curves, measure_speed_up
 from farzi_core.evaluation.metrics import bootstrap_ratio, summarise
-from farzi_core.evaluation.sides import DISTILLED, FULL_DATA, HARD, SideSize, list_sides, noisy, trains_as_teacher
+from farzi_core.evaluation.sides import SideSize
 from farzi_core.progress import ArtifactFile
 from farzi_core.seeding import derive_seed
 

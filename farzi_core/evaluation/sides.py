@@ -1,9 +1,6 @@
-"""The sides of a comparison: what students are trained on, how, and how much of it there is.
+"""The sides of a comparison: what students are trained on, how, and how much of it there is; names in ``comparison_plan``.
 
-``full_data`` (all training sequences), ``distilled`` (soft tokens), ``hard`` (sequences drawn from them, ``hard_1`` and
-``hard_argmax`` with other draws), the baselines, and full data and hard sequences with noise (``full_data_noise_10`` has 10 %
-of random events). Sides of real sequences in their whole length train as teachers do, the others as students of the inner
-loop.
+Sides of real sequences in their whole length train as teachers do, the others as students of the inner loop.
 
 Shape letters: S synthetic sequences, L length.
 """
@@ -18,7 +15,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from farzi_core.config import Baseline, DistillationSpec, HardVariant
+from farzi_core.comparison_plan import (
+    ARGMAX,
+    DISTILLED,
+    EQUAL_BYTES,
+    FULL_DATA,
+    HARD,
+    MAX_HARD_BATCH,
+    list_hard_draws,
+    noisy,
+    trains_as_teacher,
+    without_noise,
+)
+from farzi_core.config import Baseline
 from farzi_core.data.sequences import SequenceDataset
 from farzi_core.distillation.baselines import pick_head_sequences, pick_random_sequences, pick_sequences_of_size
 from farzi_core.distillation.baselines.coresets import BYTES_PER_EVENT
@@ -31,67 +40,6 @@ from farzi_core.evaluation.training import HardData, SoftData, TrainingData, Tra
 from farzi_core.seeding import derive_seed
 from farzi_core.synthetic.base import Synthetic
 from farzi_core.synthetic.hard import argmax_hard_sequences, sample_hard_sequences
-
-FULL_DATA, DISTILLED, HARD, EQUAL_BYTES = "full_data", "distilled", "hard", "random_equal_bytes"
-ARGMAX = "argmax"
-MAX_HARD_BATCH = 128
-_NOISE = "_noise_"
-_TITLES = {
-    FULL_DATA: "full data",
-    DISTILLED: "soft tokens (distilled)",
-    "random": "random sequences, as many",
-    EQUAL_BYTES: "random sequences, as many bytes",
-    "head": "longest sequences, as many",
-}
-
-
-def noisy(side: str, level: float) -> str:
-    """Return the name of a side with a share of random events."""
-    return f"{side}{_NOISE}{100 * level:g}"
-
-
-def is_noisy(side: str) -> bool:
-    """Return whether :func:`noisy` made the name."""
-    return _NOISE in side
-
-
-def list_sides(spec: DistillationSpec) -> tuple[str, ...]:
-    """Return the sides of a comparison, in order."""
-    evaluation = spec.evaluation
-    noise = (noisy(side, level) for level in evaluation.noise_levels for side in (FULL_DATA, HARD))
-    return (FULL_DATA, DISTILLED, *_list_hard_draws(spec), *evaluation.baselines, *noise)
-
-
-def trains_as_teacher(side: str) -> bool:
-    """Return whether a side's students train as teachers do: on real sequences in their whole length."""
-    return side in {FULL_DATA, EQUAL_BYTES} or side.startswith(FULL_DATA + _NOISE)
-
-
-def num_training_sequences(side: str, spec: DistillationSpec) -> int:
-    """Return how many synthetic, hard or baseline sequences a side holds at most."""
-    draws = _list_hard_draws(spec).get(side.partition(_NOISE)[0], 1)
-    return spec.synthetic.num_sequences * (1 if draws == ARGMAX else int(draws))
-
-
-def name_side(side: str, spec: DistillationSpec) -> str:
-    """Return what people call a side."""
-    base, _, percent = side.partition(_NOISE)
-    draws = _list_hard_draws(spec).get(base)
-    title = _TITLES.get(base, base.replace("_", " ")) if draws is None else _name_draws(draws)
-    return f"{title}, {percent} % noise" if percent else title
-
-
-def _list_hard_draws(spec: DistillationSpec) -> dict[str, HardVariant]:
-    """Return what is drawn for each side of hard sequences."""
-    evaluation = spec.evaluation
-    others = {f"{HARD}_{variant}": variant for variant in evaluation.hard_variants if variant != evaluation.hard_draws}
-    return {HARD: evaluation.hard_draws, **others}
-
-
-def _name_draws(draws: HardVariant) -> str:
-    if draws == ARGMAX:
-        return "hard sequences, likeliest events"
-    return f"hard sequences, {draws} {'draw' if draws == 1 else 'draws'}"
 
 
 @dataclass(frozen=True)
@@ -177,7 +125,7 @@ class Sides:
     def _hard_events(self, side: str) -> Tensor:
         setting, spec = self._setting, self._setting.spec
         size = spec.synthetic
-        draws = _list_hard_draws(spec).get(side.partition(_NOISE)[0])
+        draws = list_hard_draws(spec).get(without_noise(side))
         if draws is None:
             pick = {"random": pick_random_sequences, "head": pick_head_sequences}[side]
             return pick(setting, size.num_sequences, size.sequence_length)

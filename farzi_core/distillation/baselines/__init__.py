@@ -2,7 +2,7 @@
 
 from farzi_core.distillation.baselines.coresets import pick_head_sequences, pick_random_sequences, pick_sequences_of_size
 from farzi_core.distillation.baselines.learned import BaselineStep, LearnedBaseline, Objective, ObjectiveValue, OuterPoint
-from farzi_core.distillation.baselines.series import LearnedBaselines, list_learned_baselines
+from farzi_core.distillation.baselines.series import LearnedBaselines
 
 __all__ = [
     "BaselineStep",
@@ -11,7 +11,6 @@ __all__ = [
     "Objective",
     "ObjectiveValue",
     "OuterPoint",
-    "list_learned_baselines",
     "pick_head_sequences",
     "pick_random_sequences",
     "pick_sequences_of_size",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from farzi_core.config import LEARNED_BASELINES, Baseline, DistillationSpec
+from farzi_core.comparison_plan import list_learned_baselines
+from farzi_core.config import Baseline
 from farzi_core.distillation.baselines.distribution_matching import DistributionMatching
 from farzi_core.distillation.baselines.first_order import FirstOrder
 from farzi_core.distillation.baselines.gradient_matching import GradientMatching
@@ -22,11 +23,6 @@ OBJECTIVES: Mapping[Baseline, Callable[[Setting, Sequence[TeacherTrajectory]], O
     "trajectory_matching": TrajectoryMatching,
     "first_order": FirstOrder,
 }
-
-
-def list_learned_baselines(spec: DistillationSpec) -> tuple[Baseline, ...]:
-    """Return the baselines of ``spec`` that have to be learned, in order."""
-    return tuple(name for name in spec.evaluation.baselines if name in LEARNED_BASELINES)
 
 
 class LearnedBaselines:

@@ -5,13 +5,14 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from farzi_core.comparison_plan import list_trainings, name_side
 from farzi_core.distillation.descent import Distilled
 from farzi_core.distillation.setting import Setting, prepare_setting
 from farzi_core.distillation.start import make_start
 from farzi_core.distillation.teachers import TeacherTraining
-from farzi_core.evaluation.comparison import Comparison, list_trainings
+from farzi_core.evaluation.comparison import Comparison
 from farzi_core.evaluation.metrics import summarise
-from farzi_core.evaluation.sides import Sides, name_side
+from farzi_core.evaluation.sides import Sides
 from farzi_core.evaluation.training import HardData, RealData
 from farzi_core.seeding import derive_generator
 from tests.farzi_core.markov import interactions, tiny_spec
@@ -46,7 +47,7 @@ def test_every_side_has_every_seed() -> None:
 
 def test_validation_chooses_the_learning_rate_of_every_side() -> None:
     setting, distilled = prepare(lr_factors=[1e-6, 1.0, 1e-6], num_seeds=2)
-    assert len(list_trainings(setting)) == 4 * (2 + 1)  # two distinct factors with seed 0, then seed 1
+    assert len(list_trainings(setting.spec)) == 4 * (2 + 1)  # two distinct factors with seed 0, then seed 1
     comparison = Comparison(setting, distilled)
     run(comparison)
     for side, cell in comparison.cells("sasrec").items():

@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 import torch
 
+from farzi_core.comparison_plan import list_learned_baselines
 from farzi_core.config import Baseline
 from farzi_core.distillation.baselines import LearnedBaseline, LearnedBaselines, ObjectiveValue, OuterPoint
-from farzi_core.distillation.baselines.series import OBJECTIVES, list_learned_baselines
+from farzi_core.distillation.baselines.series import OBJECTIVES
 from farzi_core.distillation.outer_loop import OuterLoop
 from farzi_core.errors import NumericalError
 from tests.farzi_core.distillation.baselines.prepared import ALL_LEARNED, make_baseline, point, prepare, start_probabilities

@@ -1,0 +1,195 @@
+"""How long every piece of a job takes on a machine, before anything of it is computed. Imports no torch.
+
+Trainings stop when validation says so, so their length is an expectation; everything else follows from spec and data.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from farzi_core.comparison_plan import (
+    DISTILLED,
+    MAX_HARD_BATCH,
+    TrainingKey,
+    list_learned_baselines,
+    list_trainings,
+    num_training_sequences,
+    trains_as_teacher,
+)
+from farzi_core.config import Baseline, DataSummary, DistillationSpec, StudentConfig
+from farzi_core.costs import METHOD_FACTORS, MIXED_SHARE, REFERENCE, Calibration, Speed, count_look, count_training_step
+
+LOOKS_PER_VALIDATION = 10
+# What the reader of texts holds out, unless it is told otherwise.
+_TEXT_SHARE = 0.1
+
+
+@dataclass(frozen=True)
+class WorkSize:
+    """What of the data decides how long a job takes."""
+
+    vocab_size: int
+    num_validation_cases: int
+    num_test_cases: int
+    is_text: bool
+
+    @classmethod
+    def of(cls, data: DataSummary, spec: DistillationSpec) -> WorkSize:
+        """Return the sizes that a data set will have once it is split, about."""
+        is_text = data.task == "language_modeling"
+        windows = max(1, round(_TEXT_SHARE * data.num_events / spec.student.max_length))
+        cases = windows if is_text else data.num_sequences
+        return cls(data.vocab_size, min(cases, spec.evaluation.max_validation_cases or cases), cases, is_text)
+
+
+class StepTimes:
+    """Seconds of each kind of step.
+
+    Args:
+        spec: the complete spec.
+        size: of the data.
+        calibration: of the machine.
+    """
+
+    def __init__(self, spec: DistillationSpec, size: WorkSize, calibration: Calibration = REFERENCE) -> None:
+        self._spec, self._size, self._calibration = spec, size, calibration
+
+    @property
+    def real_step(self) -> float:
+        """A training step of the spec's own student on real data, its share of looks at validation included."""
+        return self._real_step(self._spec.student)
+
+    @property
+    def outer_step(self) -> float:
+        """The mean outer step, its share of a validation included."""
+        spec = self._spec
+        num_steps = _mean_inner_steps(spec)
+        window = min(num_steps, spec.meta_gradient.num_differentiated(spec.inner.num_steps))
+        reverse = self._speed(spec.student).reverse_factor * METHOD_FACTORS.get(spec.meta_gradient.method, 1.0)
+        return self._inner_step * (num_steps + reverse * window) + self._real_batch + self._validation
+
+    def baseline_step(self, baseline: Baseline) -> float:
+        """The mean outer step of a learned baseline."""
+        spec = self._spec
+        num_steps, reverse = _mean_inner_steps(spec), self._speed(spec.student).reverse_factor
+        window = min(num_steps, spec.meta_gradient.num_differentiated(spec.inner.num_steps))
+        # In inner steps; trajectory_matching alone has no real batch.
+        num_inner = {
+            "gradient_matching": spec.inner.num_steps / 2 + MIXED_SHARE * reverse,
+            "distribution_matching": 1.0,
+            "trajectory_matching": spec.baseline.trajectory_steps * (1.0 + reverse),
+            "first_order": num_steps + MIXED_SHARE * reverse * window,
+        }[baseline]
+        real = 0.0 if baseline == "trajectory_matching" else self._real_batch
+        return self._inner_step * num_inner + real + self._validation
+
+    def comparison_step(self, key: TrainingKey) -> float:
+        """The mean step of a training of the comparison, its share of looks included."""
+        spec, student = self._spec, self._student(key)
+        if trains_as_teacher(key.side):
+            return self._real_step(student)
+        batch = spec.inner.batch_size or min(num_training_sequences(key.side, spec), MAX_HARD_BATCH)
+        step = self._training(student, batch, spec.synthetic.sequence_length, soft=self._is_soft(key.side))
+        return step + self._look(student) * _looks_per_step(spec, spec.evaluation.max_steps)
+
+    def test(self, key: TrainingKey) -> float:
+        """The one look at the test cases that ends a training of the comparison."""
+        return self._look(self._student(key), self._size.num_test_cases)
+
+    @property
+    def startup(self) -> float:
+        """From the start of a run to its first step."""
+        return self._calibration.startup_s
+
+    @property
+    def artifacts(self) -> float:
+        """Writing the result."""
+        return self._calibration.report_s
+
+    def _student(self, key: TrainingKey) -> StudentConfig:
+        return self._spec.student.model_copy(update={"architecture": key.architecture})
+
+    def _speed(self, student: StudentConfig) -> Speed:
+        return self._calibration.speeds[student.architecture]
+
+    def _is_soft(self, side: str) -> bool:
+        return side == DISTILLED or side in list_learned_baselines(self._spec)
+
+    def _training(self, student: StudentConfig, batch: int, length: int, *, soft: bool) -> float:
+        work = count_training_step(student, self._size.vocab_size, batch, length, soft=soft)
+        return self._speed(student).training_s(work)
+
+    def _look(self, student: StudentConfig, num_cases: int | None = None) -> float:
+        cases = self._size.num_validation_cases if num_cases is None else num_cases
+        work = count_look(student, self._size.vocab_size, cases, scores_every_event=self._size.is_text)
+        return self._speed(student).look_s(work)
+
+    def _real_step(self, student: StudentConfig) -> float:
+        spec = self._spec
+        step = self._training(student, spec.teacher.batch_size, student.max_length, soft=False)
+        return step + self._look(student) * _looks_per_step(spec, spec.teacher.num_steps)
+
+    @property
+    def _inner_step(self) -> float:
+        spec = self._spec
+        batch = spec.inner.batch_size or spec.synthetic.num_sequences
+        return self._training(spec.student, batch, spec.synthetic.sequence_length, soft=True)
+
+    @property
+    def _real_batch(self) -> float:
+        return self._training(self._spec.student, self._spec.outer.batch_size, self._spec.student.max_length, soft=False)
+
+    @property
+    def _validation(self) -> float:
+        spec = self._spec
+        whole = self._inner_step * spec.inner.num_steps + LOOKS_PER_VALIDATION * self._look(spec.student)
+        return whole / spec.outer.validate_every
+
+
+def plan_distillation(spec: DistillationSpec, times: StepTimes) -> dict[str, float]:
+    """Return the seconds of every piece of a distillation, by name."""
+    return {
+        "teacher": _plan_teachers(spec, times) if spec.needs_teacher else 0.0,
+        "distillation": times.outer_step * spec.outer.num_steps,
+        **_plan_judging(spec, times),
+        "artifacts": times.artifacts,
+    }
+
+
+def plan_evaluation(spec: DistillationSpec, times: StepTimes) -> dict[str, float]:
+    """Return the seconds of every piece of an evaluation; only learned baselines need a teacher."""
+    return {
+        "teacher": _plan_teachers(spec, times) if list_learned_baselines(spec) and spec.needs_teacher else 0.0,
+        **_plan_judging(spec, times),
+        "artifacts": times.artifacts,
+    }
+
+
+def expected_synthetic_steps(spec: DistillationSpec) -> int:
+    """Return how long a training on synthetic data is expected to be: until patience would run out a second time."""
+    evaluation = spec.evaluation
+    every = max(1, evaluation.max_steps // evaluation.num_validations)
+    return min(evaluation.max_steps, 2 * evaluation.patience * every)
+
+
+def _plan_teachers(spec: DistillationSpec, times: StepTimes) -> float:
+    return times.real_step * spec.teacher.num_steps * spec.teacher.num_trajectories
+
+
+def _plan_judging(spec: DistillationSpec, times: StepTimes) -> dict[str, float]:
+    planned: dict[str, float] = {
+        name: times.baseline_step(name) * (spec.baseline.num_steps or spec.outer.num_steps)
+        for name in list_learned_baselines(spec)
+    }
+    for key in list_trainings(spec):
+        num_steps = spec.teacher.num_steps if trains_as_teacher(key.side) else expected_synthetic_steps(spec)
+        planned[key.name] = times.comparison_step(key) * num_steps + times.test(key)
+    return planned
+
+
+def _mean_inner_steps(spec: DistillationSpec) -> float:
+    return (spec.inner.min_steps + spec.inner.num_steps) / 2
+
+
+def _looks_per_step(spec: DistillationSpec, max_steps: int) -> float:
+    return min(1.0, spec.evaluation.num_validations / max_steps)

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import get_args
+
+import numpy as np
+import pytest
+import torch
+
+from farzi_core.batch_sizes import describe_identity, divide_batches
+from farzi_core.calibration import fit_non_negative, measure_machine
+from farzi_core.config import LEARNED_BASELINES, Architecture, Baseline, DistillationSpec
+from farzi_core.costs import REFERENCE, Calibration
+from farzi_core.presets import get_preset, resolve_spec
+from farzi_core.work_plan import StepTimes, WorkSize, expected_synthetic_steps, plan_distillation, plan_evaluation
+
+SIZE = WorkSize(vocab_size=100, num_validation_cases=100, num_test_cases=200, is_text=False)
+QUICK = get_preset("sequential_recommendation", "quick")
+
+
+def with_method(method: str, window: int | None) -> DistillationSpec:
+    return resolve_spec("sequential_recommendation", {"preset": "quick", "meta_gradient": {"method": method, "window": window}})
+
+
+def test_a_longer_window_costs_more_and_its_bound_is_the_inner_loop() -> None:
+    def cost(method: str, window: int | None) -> float:
+        return StepTimes(with_method(method, window), SIZE).outer_step
+
+    assert cost("truncated", 6) < cost("truncated", 12) < cost("stored", None) < cost("checkpointed", None)
+    assert cost("truncated", 10_000) == cost("stored", None)
+
+
+@pytest.mark.parametrize("name", LEARNED_BASELINES)
+def test_a_step_of_a_baseline_costs_less_than_one_that_differentiates_the_whole_loop(name: Baseline) -> None:
+    times = StepTimes(with_method("stored", None), SIZE)
+    assert 0 < times.baseline_step(name) < times.outer_step
+
+
+@pytest.mark.parametrize("architecture", get_args(Architecture))
+def test_whatever_grows_makes_a_student_slower(architecture: Architecture) -> None:
+    student = {"architecture": architecture, "num_heads": 1}
+
+    def cost(size: WorkSize = SIZE, **sizes: int) -> float:
+        spec = resolve_spec("sequential_recommendation", {"preset": "quick", "student": {**student, **sizes}})
+        return StepTimes(spec, size).real_step
+
+    smallest = cost()
+    assert cost(hidden_size=256) > smallest
+    assert cost(num_layers=8) > smallest
+    assert cost(max_length=200) > smallest
+    assert cost(replace(SIZE, vocab_size=50_000)) > smallest
+    assert cost(replace(SIZE, num_validation_cases=100_000)) > smallest
+
+
+def test_the_plan_names_every_piece_of_work() -> None:
+    planned = plan_distillation(QUICK, StepTimes(QUICK, SIZE))
+    assert list(planned)[:2] == ["teacher", "distillation"]
+    assert list(planned)[-1] == "artifacts"
+    assert "sasrec/distilled/0/1.0" in planned
+    assert all(seconds > 0 for seconds in planned.values())
+    judged = plan_evaluation(QUICK, StepTimes(QUICK, SIZE))
+    assert judged["teacher"] == 0.0, "only learned baselines need one"
+    assert {name: planned[name] for name in judged if "/" in name} == {k: v for k, v in judged.items() if "/" in k}
+
+
+def test_expected_steps_are_bounded_by_the_longest_training() -> None:
+    evaluation = QUICK.evaluation.model_copy(update={"max_steps": 400, "num_validations": 40, "patience": 5})
+    assert expected_synthetic_steps(QUICK.model_copy(update={"evaluation": evaluation})) == 100
+    impatient = evaluation.model_copy(update={"patience": 1000})
+    assert expected_synthetic_steps(QUICK.model_copy(update={"evaluation": impatient})) == 400
+
+
+def test_a_machine_is_measured_and_its_speeds_read_back() -> None:
+    found = measure_machine(torch.device("cpu"), startup_s=1.0, report_s=2.0)
+    assert Calibration.from_json(found.to_json()) == found
+    for speed in found.speeds.values():
+        assert speed.launch_s + speed.product_s + speed.element_s > 0
+        assert min(speed.launch_s, speed.product_s, speed.element_s) >= 0
+        assert speed.reverse_factor >= 1
+        assert speed.look_factor > 0
+    with pytest.raises(ValueError, match="no calibration"):
+        Calibration.from_json({"speeds": {}})
+
+
+def test_coefficients_are_found_and_never_negative() -> None:
+    rows = np.array([[1.0, 0.0, 2.0], [0.0, 1e6, 1.0], [3.0, 2e6, 0.0], [1.0, 1e6, 1.0]])
+    exact = np.array([0.5, 1e-6, 2.0])
+    np.testing.assert_allclose(fit_non_negative(rows, rows @ exact), exact)
+    assert (fit_non_negative(rows, rows @ np.array([0.5, -1e-6, 2.0])) >= 0).all()
+
+
+def test_smaller_batches_are_the_same_job() -> None:
+    half = divide_batches(QUICK, 2)
+    assert (half.outer.batch_size, half.inner.batch_size) == (QUICK.outer.batch_size // 2, QUICK.synthetic.num_sequences // 2)
+    assert half.teacher.batch_size == QUICK.teacher.batch_size // 2
+    assert describe_identity(half) == describe_identity(QUICK)
+    assert divide_batches(QUICK, 1) is QUICK
+    assert divide_batches(half, 10**6).outer.batch_size == 1
+    assert REFERENCE.error < 1
