@@ -2,35 +2,27 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
-import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 
-import structlog
-import uvicorn
 from pydantic import SecretStr
 
+from app.api_processes import serve_with_processes
+from app.http_server import EXIT_CANNOT_REACH, serve
+from app.kept_process import KeptProcess
 from app.logging import configure_logging
-from app.main import create_app
 from app.migrate import DatabaseError, prepare
 from app.settings import ENV_PREFIX, Settings, SettingsError, load_settings
 from app.tenants.secret import load_secret
 
-EXIT_OK, EXIT_WRONG_SETTINGS, EXIT_CANNOT_REACH = 0, 2, 3
+EXIT_WRONG_SETTINGS = 2
 # By name: nothing imports the worker, which needs packages that the API does without.
 SUPERVISOR_MODULE = "worker.supervisor"
-RESTART_WAIT_S = 2.0
-STREAMS_GRACE_S = 10
 KILL_AFTER_GRACE_S = 10.0
-
-logger = structlog.get_logger(__name__)
 
 
 def run(settings: Settings | None = None, *, address_file: Path | None = None) -> int:
@@ -50,50 +42,12 @@ def run(settings: Settings | None = None, *, address_file: Path | None = None) -
         return _give_up(error, EXIT_WRONG_SETTINGS)
     except DatabaseError as error:
         return _give_up(error, EXIT_CANNOT_REACH)
-    # Uvicorn raises the signal again when it has stopped; by default SIGTERM would end the process there, and the supervisor's
-    # runs would lose what they did since their last checkpoint.
+    # A signal has to leave through the blocks below, which end what was started.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with listener, _supervising(settings):
-        return _serve(settings, listener, address_file)
-
-
-class Server(uvicorn.Server):
-    """A server that says when it answers, and tells event streams to end before it waits for connections to close."""
-
-    def __init__(self, config: uvicorn.Config, stopping: threading.Event, address: str, address_file: Path | None) -> None:
-        super().__init__(config)
-        self._stopping = stopping
-        self._address = address
-        self._address_file = address_file
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        if self.started:
-            logger.info("listening", address=self._address)
-            if self._address_file is not None:
-                _write_whole(self._address_file, self._address)
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        self._stopping.set()
-        super().handle_exit(sig, frame)
-
-
-def _serve(settings: Settings, listener: socket.socket, address_file: Path | None) -> int:
-    stopping = threading.Event()
-    config = uvicorn.Config(
-        create_app(settings, stopping),
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_graceful_shutdown=STREAMS_GRACE_S,
-    )
-    server = Server(config, stopping, _address_of(listener), address_file)
-    try:
-        server.run(sockets=[listener])
-    except KeyboardInterrupt:  # uvicorn raises the signal again once it has stopped in good order
-        return EXIT_OK
-    return EXIT_OK if server.started else EXIT_CANNOT_REACH
+        if settings.api_processes > 1:
+            return serve_with_processes(settings.api_processes, listener, environment_of(settings), address_file)
+        return serve(settings, listener, address_file)
 
 
 def _listen(settings: Settings) -> socket.socket:
@@ -112,62 +66,18 @@ def _listen(settings: Settings) -> socket.socket:
     return listener
 
 
-def _address_of(listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if listener.family == socket.AF_INET6 else f"http://{host}:{port}"
-
-
 @contextmanager
 def _supervising(settings: Settings) -> Iterator[None]:
     """Keep the embedded supervisor running until the block ends; without a broker there is nobody else to run jobs."""
     if not settings.embedded:
         yield
         return
-    keeper = _SupervisorKeeper(settings)
+    patience_s = settings.stop_grace_s + KILL_AFTER_GRACE_S
+    supervisor = KeptProcess("supervisor", [SUPERVISOR_MODULE], environment_of(settings), patience_s)
     try:
         yield
     finally:
-        keeper.stop()
-
-
-class _SupervisorKeeper:
-    """Starts the supervisor, and again if it dies: the jobs are in the database, so that a new one goes on with them."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._environment = {**os.environ, **environment_of(settings)}
-        self._grace_s = settings.stop_grace_s + KILL_AFTER_GRACE_S
-        self._stopping = threading.Event()
-        self._process = self._start()
-        self._thread = threading.Thread(target=self._keep, name="supervisor-keeper", daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Let the supervisor's runs write their checkpoints, then end it."""
-        self._stopping.set()
-        self._process.terminate()
-        self._thread.join(self._grace_s)
-        if self._process.poll() is None:
-            logger.warning("the supervisor did not stop in time and is killed")
-            self._process.kill()
-            self._process.wait()
-
-    def _keep(self) -> None:
-        while True:
-            exit_code = self._process.wait()
-            if self._stopping.wait(RESTART_WAIT_S):
-                return
-            logger.error("the supervisor ended and is started again", exit_code=exit_code)
-            self._process = self._start()
-            if self._stopping.is_set():  # stop() may have terminated the one before
-                self._process.terminate()
-
-    def _start(self) -> subprocess.Popen[bytes]:
-        # A session of its own: Ctrl-C is for the server, which then stops the supervisor in good order.
-        # It is told who started it: by the time it looks, a killed server would have left it to another parent.
-        command = [sys.executable, "-m", SUPERVISOR_MODULE, "--parent-pid", str(os.getpid())]
-        return subprocess.Popen(  # noqa: S603
-            command, env=self._environment, stdin=subprocess.DEVNULL, start_new_session=True
-        )
+        supervisor.stop()
 
 
 def environment_of(settings: Settings) -> dict[str, str]:
@@ -178,12 +88,6 @@ def environment_of(settings: Settings) -> dict[str, str]:
         if value is not None:
             variables[ENV_PREFIX + name.upper()] = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
     return variables
-
-
-def _write_whole(path: Path, text: str) -> None:
-    part = path.with_name(path.name + f".{os.getpid()}.part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
 
 
 def _give_up(error: Exception, exit_code: int) -> int:

@@ -6,10 +6,6 @@ import os
 import signal
 import sys
 import threading
-import time
-from collections.abc import Callable
-
-PARENT_POLL_S = 0.5
 
 
 def die_with_standard_input() -> None:
@@ -22,14 +18,3 @@ def die_with_standard_input() -> None:
 
     descriptor = os.dup(sys.stdin.fileno())
     threading.Thread(target=watch, name="lifeline", daemon=True).start()
-
-
-def call_when_orphaned(parent: int, callback: Callable[[], None]) -> None:
-    """Call ``callback`` once, from a thread, when process ``parent`` is not this one's parent: it has ended, maybe long ago."""
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(PARENT_POLL_S)
-        callback()
-
-    threading.Thread(target=watch, name="parent-watch", daemon=True).start()

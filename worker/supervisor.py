@@ -22,9 +22,9 @@ from app.db import make_engine, make_reading_session_factory, make_session_facto
 from app.jobs.leases import next_queued
 from app.jobs.reaper import reap_all
 from app.jobs.states import Queue
+from app.kept_process import call_when_orphaned
 from app.logging import configure_logging
 from app.settings import Settings, SettingsError, load_settings
-from worker.lifeline import call_when_orphaned
 from worker.maintenance import Maintenance
 from worker.supervision import Supervisor
 

@@ -111,7 +111,7 @@ def test_a_process_learns_that_its_parent_is_gone(tmp_path: Path) -> None:
     pid_file = tmp_path / "pid"
     child = f"""
         import os, threading
-        from worker.lifeline import call_when_orphaned
+        from app.kept_process import call_when_orphaned
         gone = threading.Event()
         call_when_orphaned(os.getppid(), gone.set)
         open({str(pid_file)!r}, "w").write(f"{{os.getpid()}}\\n")
