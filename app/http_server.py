@@ -18,6 +18,7 @@ from app.kept_process import call_when_orphaned
 from app.logging import configure_logging
 from app.main import create_app
 from app.settings import Settings, load_settings
+from app.tracing import configure_tracing
 
 EXIT_OK, EXIT_CANNOT_REACH = 0, 3
 STREAMS_GRACE_S = 10
@@ -89,6 +90,7 @@ def main() -> int:
     arguments = parser.parse_args()
     settings = load_settings()
     configure_logging(settings)
+    configure_tracing("farzi-api")
     call_when_orphaned(arguments.parent_pid, lambda: os.kill(os.getpid(), signal.SIGTERM))
     with socket.socket(fileno=arguments.socket_fd) as listener:
         return serve(settings, listener, arguments.address_file)

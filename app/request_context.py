@@ -36,7 +36,7 @@ def within_request(request_id: str | None, traceparent: str | None) -> Iterator[
     """Work for this request inside the block, and name it in every log line."""
     token = _current.set(RequestContext(request_id, traceparent))
     try:
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
+        with structlog.contextvars.bound_contextvars(**({} if request_id is None else {"request_id": request_id})):
             yield
     finally:
         _current.reset(token)

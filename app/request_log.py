@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.http_metrics import HttpMetrics
 from app.request_context import within_request
+from app.tracing import span
 
 REQUEST_ID_HEADER = "X-Request-Id"
 TRACEPARENT_HEADER = "traceparent"
@@ -47,11 +48,14 @@ class RequestLog:
                 headers.update({} if allowance is None else allowance.headers)
             await send(message)
 
-        with within_request(request_id, _read_traceparent(scope)):
+        with within_request(request_id, _read_traceparent(scope)), span(scope["method"], "server") as notes:
             try:
                 await self._app(scope, receive, send_with_id)
             finally:
                 self._record(scope, status, time.perf_counter() - started_at)
+                route = _route_of(scope)
+                notes.rename(f"{scope['method']} {route}")
+                notes.add(http_route=route, http_response_status_code=status, farzi_request_id=request_id)
 
     def _record(self, scope: Scope, status: int, duration_s: float) -> None:
         route = _route_of(scope)

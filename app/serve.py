@@ -18,6 +18,7 @@ from app.logging import configure_logging
 from app.migrate import DatabaseError, prepare
 from app.settings import ENV_PREFIX, Settings, SettingsError, load_settings
 from app.tenants.secret import load_secret
+from app.tracing import configure_tracing
 
 EXIT_WRONG_SETTINGS = 2
 # By name: nothing imports the worker, which needs packages that the API does without.
@@ -35,6 +36,7 @@ def run(settings: Settings | None = None, *, address_file: Path | None = None) -
     try:
         settings = settings or load_settings()
         configure_logging(settings)
+        configure_tracing("farzi-api")
         load_secret(settings)
         prepare(settings)
         listener = _listen(settings)

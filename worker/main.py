@@ -9,6 +9,7 @@ from app.jobs.states import Queue
 from app.logging import configure_logging
 from app.migrate import DatabaseError, prepare
 from app.settings import SettingsError, load_settings
+from app.tracing import configure_tracing
 from worker.celery_app import serve_queue
 
 
@@ -19,6 +20,7 @@ def main(arguments: list[str] | None = None) -> int:
     queue: str = parser.parse_args(arguments).queue
     try:
         settings = load_settings()
+        configure_tracing("farzi-worker")
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         return 2

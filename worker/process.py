@@ -6,6 +6,7 @@ Its standard input is a pipe that nobody writes to: it ends when the supervisor 
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import logging
 import os
 import signal
@@ -44,7 +45,11 @@ class RunProcess:
             start_new_session=True,
         )
         self._tail: deque[str] = deque(maxlen=TAIL_LINES)
-        self._reader = threading.Thread(target=self._forward_output, name=f"output-of-{self.pid}", daemon=True)
+        # The reader's lines name the request and the job that this thread works for.
+        context = contextvars.copy_context()
+        self._reader = threading.Thread(
+            target=context.run, args=(self._forward_output,), name=f"output-of-{self.pid}", daemon=True
+        )
         self._reader.start()
 
     @property

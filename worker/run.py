@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
 import tempfile
@@ -13,12 +14,15 @@ from app.datasets.models import Dataset
 from app.jobs.leases import Lease, LeaseLostError, lock_held
 from app.jobs.progress import JobWriter
 from app.jobs.states import JobErrorCode, JobKind
+from app.request_context import within_request
 from app.settings import load_settings
+from app.tracing import configure_tracing, span
 from farzi_core.errors import FarziError
 from worker.context import RunContext, RunStoppedError
 from worker.lifeline import die_with_standard_input
 from worker.process import ExitCode
 from worker.services import Services, connect
+from worker.supervision import TRACEPARENT_VARIABLE
 
 logger = logging.getLogger(__name__)
 
@@ -33,10 +37,12 @@ def main(arguments: list[str]) -> int:
     # Plain lines: the supervisor wraps each into a line of its own log, and the last ones are shown to the job's owner.
     logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
     services = connect(settings)
+    configure_tracing("farzi-run")
     lease = Lease(job_id, int(token))
     writer = JobWriter(services.session_factory, lease)
     try:
-        return _run(services, writer, stop)
+        with within_request(None, os.environ.get(TRACEPARENT_VARIABLE)), span("run process", "internal"):
+            return _run(services, writer, stop)
     except LeaseLostError:
         return ExitCode.LEASE_LOST
     except Exception:

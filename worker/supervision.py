@@ -11,6 +11,7 @@ from collections.abc import Callable
 from datetime import datetime
 from enum import StrEnum
 
+import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -20,7 +21,9 @@ from app.jobs.events import EventType, append_event
 from app.jobs.leases import Lease, LeaseLostError, LeaseState, claim, heartbeat, lock_held, look
 from app.jobs.models import Job
 from app.jobs.states import JobErrorCode, JobKind, JobStatus, StopRequest
+from app.request_context import current_request, within_request
 from app.settings import Settings
+from app.tracing import span
 from worker.process import ExitCode, RunProcess
 
 logger = logging.getLogger(__name__)
@@ -28,6 +31,7 @@ logger = logging.getLogger(__name__)
 TICK_S = 0.1
 LEAVE_S = 3.0
 RUN_MODULE = "worker.run"
+TRACEPARENT_VARIABLE = "TRACEPARENT"
 # Signals a process gets for what it did, not from outside: the same file ends the next run in the same way.
 SELF_INFLICTED = {-signal.SIGXCPU, -signal.SIGABRT, -signal.SIGSEGV, -signal.SIGBUS, -signal.SIGILL, -signal.SIGFPE}
 
@@ -57,19 +61,31 @@ class Supervisor:
         """Claim the job and see one run of it through; return whether it was to be had."""
         with self._session_factory.begin() as session:
             lease = claim(session, job_id, self._worker, lease_s=self._settings.lease_s, max_runs=self._settings.max_runs)
-        if lease is None:
+            job = session.get_one(Job, job_id) if lease is not None else None
+        if lease is None or job is None:
             return False
-        logger.info("run %s of %s begins", lease.token, job_id)
+        ids = {"job_id": job_id, "run": lease.token}
+        with (
+            within_request(job.request_id, job.traceparent),
+            structlog.contextvars.bound_contextvars(**ids),
+            span(f"run {job.kind}", "consumer") as notes,
+        ):
+            notes.add(farzi_job_id=job_id, farzi_run=lease.token, farzi_request_id=job.request_id or "")
+            self._run(lease)
+        return True
+
+    def _run(self, lease: Lease) -> None:
+        logger.info("run %s of %s begins", lease.token, lease.job_id)
         # The scratch space is the supervisor's to remove: a killed run cannot.
         with tempfile.TemporaryDirectory(prefix="farzi-run-") as scratch:
-            process = RunProcess(["-m", RUN_MODULE, lease.job_id, str(lease.token)], {"TMPDIR": scratch})
+            environment = {"TMPDIR": scratch, TRACEPARENT_VARIABLE: current_request().traceparent or ""}
+            process = RunProcess(["-m", RUN_MODULE, lease.job_id, str(lease.token)], environment)
             try:
                 exit_code, reason = self._watch(process, lease)
             finally:
                 process.close()
-        logger.info("run %s of %s ended: exit code %s, %s", lease.token, job_id, exit_code, reason or "by itself")
+        logger.info("run %s of %s ended: exit code %s, %s", lease.token, lease.job_id, exit_code, reason or "by itself")
         self._conclude(lease, exit_code, reason, process.tail)
-        return True
 
     def _watch(self, process: RunProcess, lease: Lease) -> tuple[int, StopReason | None]:
         heartbeat_at = time.monotonic() + self._settings.heartbeat_s

@@ -25,6 +25,7 @@ from app.jobs.states import Queue
 from app.kept_process import call_when_orphaned
 from app.logging import configure_logging
 from app.settings import Settings, SettingsError, load_settings
+from app.tracing import configure_tracing
 from worker.maintenance import Maintenance
 from worker.supervision import Supervisor
 
@@ -42,6 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
     parent_pid: int = parser.parse_args(arguments).parent_pid
     try:
         settings = load_settings()
+        configure_tracing("farzi-worker")
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         return 2
