@@ -63,6 +63,12 @@ def new_id(prefix: str) -> str:
     return f"{prefix}_{uuid7().hex}"
 
 
+def first_id_at(prefix: str, moment: datetime) -> str:
+    """Return the least id that :func:`new_id` can have made at ``moment``."""
+    milliseconds = max(0, min(int(moment.timestamp() * 1000), 2**48 - 1))
+    return f"{prefix}_{milliseconds:012x}"
+
+
 def make_engine(settings: Settings) -> Engine:
     """Create the engine; on SQLite in WAL mode with foreign keys on and writers that wait for each other."""
     url = settings.resolved_database_url

@@ -111,6 +111,7 @@ def _begin_post(scope: Scope) -> Callable[..., Coroutine[Any, Any, Post]]:
 DatasetReader = Annotated[Caller, Depends(_require(Scope.DATASETS_READ))]
 DatasetWriter = Annotated[Caller, Depends(_require(Scope.DATASETS_WRITE))]
 JobReader = Annotated[Caller, Depends(_require(Scope.JOBS_READ))]
+JobWriter = Annotated[Caller, Depends(_require(Scope.JOBS_WRITE))]
 Admin = Annotated[Caller, Depends(_require(Scope.ADMIN))]
 DatasetPost = Annotated[Post, Depends(_begin_post(Scope.DATASETS_WRITE))]
 JobPost = Annotated[Post, Depends(_begin_post(Scope.JOBS_WRITE))]

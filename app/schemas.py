@@ -11,9 +11,10 @@ T = TypeVar("T")
 
 MetadataKey = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[^\[\]]+$")]
 MetadataValue = Annotated[str, StringConstraints(max_length=500)]
+MAX_LABELS = 50
 Metadata = Annotated[
     dict[MetadataKey, MetadataValue],
-    Field(max_length=50, description="The caller's own labels; lists of jobs can be filtered by them."),
+    Field(max_length=MAX_LABELS, description="The caller's own labels; lists of jobs can be filtered by them."),
 ]
 
 

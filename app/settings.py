@@ -80,6 +80,10 @@ class Settings(BaseSettings):
     stop_grace_s: float = Field(30.0, gt=0, description="Seconds a run gets to write its checkpoint before it is killed.")
     checkpoint_interval_s: float = Field(60.0, gt=0, description="Longest time between two checkpoints.")
     max_runs: int = Field(3, ge=1, description="Runs a job may lose before it fails with worker_lost.")
+    calibrate: bool = Field(True, description="Whether an idle GPU worker measures its machine, once in 30 days, for estimates.")
+    keep_checkpoints_days: float = Field(
+        7.0, ge=0, description="Days that the checkpoint of a failed or cancelled job is kept, for a retry."
+    )
     torch_threads: int = Field(0, ge=0, description="CPU threads of a run; 0 leaves the choice to torch.")
     api_processes: int = Field(1, ge=1, le=64, description="Processes that answer HTTP requests on the one port.")
     quota_stored_bytes: int | None = Field(
@@ -97,6 +101,9 @@ class Settings(BaseSettings):
     rate_limit_burst: int = Field(1000, ge=1, description="Requests that a tenant may send at once after a pause.")
     keep_job_events_days: int | None = Field(
         None, ge=1, description="Days that events and metrics of a job stay after its end; unset: for ever."
+    )
+    webhook_allow_private: bool = Field(
+        False, description="Lets webhooks go to private addresses, to every port and over http: for development and tests only."
     )
     log_format: Literal["json", "console"] = Field("json", description="Form of the log lines.")
     log_level: Annotated[Literal["debug", "info", "warning", "error"], Field(description="Least level that is logged.")] = (

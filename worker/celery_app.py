@@ -7,10 +7,14 @@ import socket
 import threading
 
 from celery import signals
+from sqlalchemy.orm import Session, sessionmaker
 
 from app.db import make_engine, make_session_factory
+from app.jobs.leases import next_queued
+from app.jobs.states import Queue
 from app.queue import make_celery, make_sender
 from app.settings import Settings
+from worker.idle_calibration import IdleCalibration
 from worker.maintenance import Maintenance
 from worker.supervision import Supervisor
 from worker.tasks import register_tasks
@@ -44,9 +48,19 @@ def serve_queue(settings: Settings, queue: str) -> int:
     )
     thread.start()
     try:
+        if queue == Queue.GPU:
+            _calibrate(settings, session_factory)
         worker.start()
     finally:
         shutdown.set()
         thread.join()
         engine.dispose()
     return int(worker.exitcode or 0)
+
+
+def _calibrate(settings: Settings, session_factory: sessionmaker[Session]) -> None:
+    def has_work() -> bool:
+        with session_factory() as session:
+            return next_queued(session, Queue.GPU) is not None
+
+    IdleCalibration(settings, session_factory).run_unless(has_work)

@@ -12,7 +12,9 @@ from sqlalchemy.orm import Session, sessionmaker
 from app.expiry import delete_old_idempotency_records, delete_old_job_records
 from app.jobs.outbox import relay
 from app.jobs.reaper import reap_expired, ring_again
+from app.jobs.sweeping import forget_checkpoints, sweep_runs
 from app.settings import Settings
+from app.storage import make_object_store
 
 logger = logging.getLogger(__name__)
 
@@ -20,6 +22,7 @@ RELAY_INTERVAL_S = 0.5
 LONGEST_REAP_INTERVAL_S = 5.0
 RING_INTERVAL_S = 10.0
 EXPIRY_INTERVAL_S = 300.0
+SWEEP_INTERVAL_S = 60.0
 
 
 class Maintenance:
@@ -29,12 +32,15 @@ class Maintenance:
         self._session_factory = session_factory
         self._send = send
         self._max_runs = settings.max_runs
+        self._keep_checkpoints_days = settings.keep_checkpoints_days
+        self._store = make_object_store(settings)
         self._keep_job_events_days = settings.keep_job_events_days
         self._duties: list[tuple[float, Callable[[], object]]] = [
             (RELAY_INTERVAL_S, self._relay),
             (min(settings.lease_s / 4, LONGEST_REAP_INTERVAL_S), self._reap),
             (RING_INTERVAL_S, self._ring),
             (EXPIRY_INTERVAL_S, self._expire),
+            (SWEEP_INTERVAL_S, self._sweep),
         ]
 
     def run(self, stop: threading.Event) -> None:
@@ -61,6 +67,10 @@ class Maintenance:
     def _ring(self) -> None:
         with self._session_factory.begin() as session:
             ring_again(session)
+
+    def _sweep(self) -> None:
+        forget_checkpoints(self._session_factory, keep_days=self._keep_checkpoints_days)
+        sweep_runs(self._session_factory, self._store)
 
     def _expire(self) -> None:
         with self._session_factory.begin() as session:

@@ -60,7 +60,7 @@ def _run(services: Services, writer: JobWriter, stop: threading.Event) -> ExitCo
         except FarziError as error:
             writer.fail(error.code, error.message)
         except MemoryError:
-            writer.fail(JobErrorCode.OUT_OF_MEMORY, _out_of_memory_message(JobKind(context.job.kind)))
+            _give_up_memory(context)
     return ExitCode.REPORTED
 
 
@@ -74,6 +74,10 @@ def _run_kind(context: RunContext) -> None:
         from worker.distillation import run_distillation  # noqa: PLC0415
 
         run_distillation(context)
+    elif context.job.kind == JobKind.EVALUATION:
+        from worker.evaluation import run_evaluation  # noqa: PLC0415
+
+        run_evaluation(context)
     else:
         raise FarziError(f"Jobs of kind {context.job.kind!r} cannot be run by this version.", code=JobErrorCode.UNKNOWN_KIND)
 
@@ -95,13 +99,20 @@ def _make_context(services: Services, writer: JobWriter, directory: Path, stop: 
     )
 
 
-def _out_of_memory_message(kind: JobKind) -> str:
-    if kind == JobKind.VALIDATION:
-        return "Reading the file took more memory than an upload may; upload a smaller file."
-    return (
-        "The run did not fit into the memory of its machine. Make outer.batch_size, inner.batch_size or "
-        "synthetic.num_sequences smaller, or choose a meta_gradient.method that keeps less, such as 'checkpointed'."
-    )
+def _give_up_memory(context: RunContext) -> None:
+    """Try once more with half the batches; a file that is too large stays so."""
+    if context.job.kind == JobKind.VALIDATION:
+        message = "Reading the file took more memory than an upload may; upload a smaller file."
+        context.writer.fail(JobErrorCode.OUT_OF_MEMORY, message)
+    elif context.job.batch_divisor == 1:
+        context.writer.retry_with_smaller_batches()
+    else:
+        message = (
+            "The run did not fit into the memory of its machine, not even with batches of half the size. Make "
+            "synthetic.num_sequences, student.hidden_size or outer.batch_size smaller, or choose a meta_gradient.method that "
+            "keeps less, such as 'checkpointed'."
+        )
+        context.writer.fail(JobErrorCode.OUT_OF_MEMORY, message)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from app.jobs.states import JobErrorCode, JobKind, JobStatus, StopRequest
 from app.request_context import current_request, within_request
 from app.settings import Settings
 from app.tracing import span
+from worker.log_tail import clean_tail
 from worker.process import ExitCode, RunProcess
 
 logger = logging.getLogger(__name__)
@@ -142,7 +143,8 @@ class Supervisor:
                 return
             now = database_now(session)
             if reason is None and exit_code != ExitCode.STOPPED and tail:
-                append_event(session, job.id, EventType.LOG_TAIL, {"number": lease.token, "lines": tail}, at=now)
+                data = {"number": lease.token, "lines": clean_tail(tail)}
+                append_event(session, job.id, EventType.LOG_TAIL, data, at=now)
             if reason is None:
                 self._conclude_own_end(session, job, exit_code, now)
             else:

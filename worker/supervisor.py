@@ -19,13 +19,14 @@ from contextlib import contextmanager
 from sqlalchemy import Engine
 
 from app.db import make_engine, make_reading_session_factory, make_session_factory
-from app.jobs.leases import next_queued
+from app.jobs.leases import is_anything_active, next_queued
 from app.jobs.reaper import reap_all
 from app.jobs.states import Queue
 from app.kept_process import call_when_orphaned
 from app.logging import configure_logging
 from app.settings import Settings, SettingsError, load_settings
 from app.tracing import configure_tracing
+from worker.idle_calibration import IdleCalibration
 from worker.maintenance import Maintenance
 from worker.supervision import Supervisor
 
@@ -82,8 +83,16 @@ def _serve_lane(settings: Settings, engine: Engine, queue: Queue, stop: threadin
     reading_session_factory = make_reading_session_factory(engine)
     worker = f"embedded-{queue}@{socket.gethostname()}:{os.getpid()}"
     supervisor = Supervisor(settings, make_session_factory(engine), worker, stop)
+    calibration = IdleCalibration(settings, make_session_factory(engine))
+
+    def is_busy() -> bool:
+        with reading_session_factory.begin() as session:
+            return stop.is_set() or is_anything_active(session)
+
     while not stop.wait(POLL_S):
         try:
+            if queue == Queue.GPU:
+                calibration.run_unless(is_busy)
             with reading_session_factory.begin() as session:
                 job_id = next_queued(session, queue)
             if job_id is not None:

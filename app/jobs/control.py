@@ -76,6 +76,7 @@ def retry_job(session: Session, tenant_id: str, job_id: str, quotas: QuotaGuard)
         job.error_code = job.error_message = job.error_retryable = None
         job.ended_at = job.available_at = job.deadline_at = None
         job.num_lost_runs = 0
+        job.batch_divisor = 1
         _queue_again(session, job, EventType.JOB_RETRIED, database_now(session))
     elif job.status not in {JobStatus.QUEUED, JobStatus.RUNNING}:
         raise _refusal("retried", job, "only a failed or cancelled job can be")

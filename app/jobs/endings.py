@@ -96,6 +96,18 @@ def retry_later(session: Session, job: Job, code: str, message: str, *, max_runs
     enqueue(session, job, at=job.available_at)
 
 
+def retry_with_smaller_batches(session: Session, job: Job, *, at: datetime) -> None:
+    """Queue the job again after its first run that went out of memory; it goes on from its checkpoint, if it has one."""
+    if _carry_out_stop(session, job, at=at):
+        return
+    job.batch_divisor = 2
+    _end_run(session, job, JobStatus.QUEUED, RunOutcome.FAILED, at=at)
+    message = "The run went out of memory; the next one has batches of half the size."
+    data = {"code": JobErrorCode.OUT_OF_MEMORY, "message": message, "batch_divisor": job.batch_divisor}
+    append_event(session, job.id, EventType.JOB_RETRIED, data, at=at)
+    enqueue(session, job, at=at)
+
+
 def _carry_out_stop(session: Session, job: Job, *, at: datetime) -> bool:
     if job.status == JobStatus.CANCELLING:
         cancel(session, job, at=at)

@@ -9,12 +9,14 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 from sqlalchemy.orm import Session
 
-from app.dependencies import AuthenticatedRoute, InServices, JobPost, JobReader
+from app.dependencies import AuthenticatedRoute, InServices, JobPost, JobReader, JobWriter
 from app.idempotency import Answer, Post
 from app.jobs import control, repository, service
+from app.jobs.deletion import delete_job as delete_whole_job
 from app.jobs.models import Job
-from app.jobs.schemas import JobCreate, JobOut, JobQuery, MetricPointOut
+from app.jobs.schemas import JobCreate, JobOut, JobPatch, JobQuery, MetricPointOut
 from app.jobs.states import QUEUE_OF_KIND, JobKind
+from app.jobs.submitting import submit_job
 from app.pagination import make_page
 from app.schemas import Page
 
@@ -23,11 +25,15 @@ router = APIRouter(prefix="/v1/jobs", tags=["Jobs"], route_class=AuthenticatedRo
 
 @router.post("", status_code=202, response_model=JobOut)
 def create_job(body: JobCreate, post: JobPost, services: InServices) -> Response:
-    """Submit a job. The spec is laid over its preset, checked against the data, and answered with every default resolved."""
+    """Submit a job: distil a data set, or judge the result of a distillation once more.
+
+    The spec is checked against the data and answered with every default resolved. An evaluation trains fresh students, of every
+    architecture of the task unless its spec names some, and publishes a report.
+    """
 
     def submit(session: Session) -> Answer:
         services.quotas.require_job(session, post.tenant_id, QUEUE_OF_KIND[JobKind(body.kind)])
-        job = service.submit_job(session, post.tenant_id, body)
+        job = submit_job(session, post.tenant_id, body)
         return Answer(202, service.present_job(session, job), {"Location": f"/v1/jobs/{job.id}"})
 
     return post.once(submit)
@@ -35,7 +41,7 @@ def create_job(body: JobCreate, post: JobPost, services: InServices) -> Response
 
 @router.get("")
 def list_jobs(query: Annotated[JobQuery, Query()], caller: JobReader, services: InServices) -> Page[JobOut]:
-    """List jobs, newest first. Filter by labels with `metadata[KEY]=VALUE`."""
+    """List jobs, newest first. Filter by labels with `metadata[KEY]=VALUE`; repeat `status` for any of several."""
     with services.reading_sessions() as session:
         rows, has_more = repository.list_jobs(session, caller.tenant_id, query)
         shown = service.present_jobs(session, rows)
@@ -47,6 +53,19 @@ def get_job(job_id: str, caller: JobReader, services: InServices) -> JobOut:
     """Return one job."""
     with services.reading_sessions() as session:
         return service.present_job(session, service.get_job(session, caller.tenant_id, job_id))
+
+
+@router.patch("/{job_id}")
+def change_job(job_id: str, body: JobPatch, caller: JobWriter, services: InServices) -> JobOut:
+    """Set and remove labels, in any status; everything else of a job stays as it was submitted."""
+    with services.sessions.begin() as session:
+        return service.present_job(session, service.change_job(session, caller.tenant_id, job_id, body))
+
+
+@router.delete("/{job_id}", status_code=204)
+def delete_job(job_id: str, caller: JobWriter, services: InServices) -> None:
+    """Delete a job that is over, with its artifacts, events and metrics. The time that it ran stays counted in the usage."""
+    delete_whole_job(services.sessions, services.store, caller.tenant_id, job_id)
 
 
 @router.post("/{job_id}/cancel", response_model=JobOut)

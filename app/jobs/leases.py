@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, or_, select, update
+from sqlalchemy import ColumnElement, exists, or_, select, update
 from sqlalchemy.orm import Session
 
 from app.clock import database_now
@@ -49,6 +49,12 @@ def next_queued(session: Session, queue: str) -> str | None:
     return session.scalar(
         select(Job.id).where(Job.queue == queue, *_claimable(database_now(session))).order_by(Job.id).limit(1)
     )
+
+
+def is_anything_active(session: Session) -> bool:
+    """Whether a job of any queue waits for a run or has one."""
+    busy = (JobStatus.QUEUED, *LEASED_STATUSES)
+    return bool(session.scalar(select(exists().where(Job.status.in_(busy)))))
 
 
 def claim(session: Session, job_id: str, worker: str, *, lease_s: float, max_runs: int) -> Lease | None:

@@ -159,6 +159,7 @@ class CalibrationRow(Base):
     __tablename__ = "calibrations"
 
     machine: Mapped[str] = mapped_column(String(200), primary_key=True)
+    host: Mapped[str] = mapped_column(String(255), doc="Where it was measured: a worker there need not do it again.")
     coefficients: Mapped[dict[str, Any]] = mapped_column(JsonObject)
     measured_at: Mapped[datetime] = mapped_column(UtcDateTime)
 

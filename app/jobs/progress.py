@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
 
 from app.clock import database_now
-from app.jobs.endings import fail
+from app.jobs.endings import fail, retry_with_smaller_batches
 from app.jobs.events import EventType, append_event
 from app.jobs.leases import Lease, lock_held
 from app.jobs.models import Job, JobMetric
@@ -81,6 +81,10 @@ class JobWriter:
         """End the job badly."""
         self._write(lambda session, job, now: fail(session, job, code, message, retryable=retryable, at=now))
 
+    def retry_with_smaller_batches(self) -> None:
+        """Queue the job again after a run that went out of memory."""
+        self._write(lambda session, job, now: retry_with_smaller_batches(session, job, at=now))
+
     def flush(self) -> None:
         """Write what is waiting."""
         self._write(lambda _session, _job, _now: None)
@@ -116,6 +120,9 @@ class JobWriter:
             {"job_id": job.id, "name": name, "step": step, "value": value, "at": now}
             for (name, step), value in self._metrics.items()
         ]
+        if self._metrics:
+            newest = {name: value for (name, _), value in sorted(self._metrics.items())}
+            job.metrics = {**job.metrics, **newest}
         for start in range(0, len(rows), METRIC_BATCH):
             _upsert(session, rows[start : start + METRIC_BATCH])
 

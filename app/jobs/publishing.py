@@ -56,5 +56,6 @@ def publish(session: Session, lease: Lease, manifest: dict[str, Any], artifacts:
     session.add_all(Artifact(job_id=job.id, **vars(artifact)) for artifact in artifacts)
     checkpoints = [key for key in (job.checkpoint_key, job.previous_checkpoint_key) if key is not None]
     job.checkpoint_key = job.previous_checkpoint_key = None
+    job.metrics = {**job.metrics, **manifest.get("summary", {})}
     succeed(session, job, {"artifacts": sorted(artifact.name for artifact in artifacts)}, at=now)
     return checkpoints

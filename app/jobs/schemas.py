@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from typing import Any, Literal, Self
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import AwareDatetime, ConfigDict, Field, model_validator
 
 from app.jobs.models import Artifact, Job, JobEvent
 from app.jobs.states import JobStatus
 from app.pagination import PageQuery
-from app.schemas import InputModel, Metadata, OutputModel, Timestamp
+from app.schemas import MAX_LABELS, InputModel, Metadata, MetadataKey, MetadataValue, OutputModel, Timestamp
 
+SHORTEST_DEADLINE_S = 1.0
 LONGEST_DEADLINE_S = 14 * 24 * 3600.0  # below the broker's visibility timeout
 
 _METADATA_FILTER = re.compile(r"metadata\[([^\[\]]{1,64})\]")
@@ -25,9 +26,17 @@ class JobCreate(InputModel):
     kind: PublicKind
     dataset_id: str | None = Field(None, max_length=64, description="distillation: a ready data set.")
     job_id: str | None = Field(None, max_length=64, description="evaluation: a succeeded distillation.")
-    spec: dict[str, Any] = Field(default_factory=dict, description="What differs from the preset; see /v1/spec/schema.")
+    spec: dict[str, Any] = Field(
+        default_factory=dict,
+        description="distillation: what differs from the preset; evaluation: what differs from how the result was judged. "
+        "See /v1/spec/schema.",
+    )
     deadline_s: float | None = Field(
-        None, gt=0, le=LONGEST_DEADLINE_S, description="Seconds of running after which the job fails; null: none."
+        None,
+        ge=SHORTEST_DEADLINE_S,
+        le=LONGEST_DEADLINE_S,
+        allow_inf_nan=False,
+        description="Seconds of running after which the job fails with `deadline_exceeded`; null: none.",
     )
     metadata: Metadata = Field(default_factory=dict)
 
@@ -41,20 +50,33 @@ class JobCreate(InputModel):
         return self
 
 
+class JobPatch(InputModel):
+    """What can be changed of a job: its labels, and nothing that was computed."""
+
+    metadata: dict[MetadataKey, MetadataValue | None] = Field(
+        max_length=MAX_LABELS, description="Labels to set; null removes one, those not named stay."
+    )
+
+
 class JobQuery(PageQuery):
-    """Filters of the list of jobs."""
+    """Filters of the list of jobs; a job has to pass all of them."""
 
     # The filters metadata[KEY]=VALUE have names that no model can list; the validator refuses every other one.
     model_config = ConfigDict(extra="allow")
 
-    status: JobStatus | None = None
+    status: list[JobStatus] = Field(default_factory=list, description="Any of these; repeat the parameter.")
     kind: PublicKind | None = None
+    dataset_id: str | None = Field(None, max_length=64)
+    source_job_id: str | None = Field(None, max_length=64, description="Evaluations of this job.")
+    created_after: AwareDatetime | None = Field(None, description="Created at this time or later, RFC 3339.")
+    created_before: AwareDatetime | None = Field(None, description="Created before this time, RFC 3339.")
 
     @model_validator(mode="after")
     def _only_metadata_is_extra(self) -> Self:
         unknown = [name for name in self.model_extra or {} if not _METADATA_FILTER.fullmatch(name)]
         if unknown:
-            raise ValueError(f"unknown parameters: {', '.join(unknown)}; allowed: limit, cursor, status, kind, metadata[KEY]")
+            allowed = ", ".join(JobQuery.model_fields)
+            raise ValueError(f"unknown parameters: {', '.join(unknown)[:200]}; allowed: {allowed}, metadata[KEY]")
         return self
 
     @property
@@ -112,7 +134,9 @@ class JobOut(OutputModel):
     status: JobStatus
     stop_requested: str | None = Field(description="`pause` or `cancel`, while a running job has not obeyed yet.")
     dataset_id: str
+    source_job_id: str | None = Field(description="evaluation: the distillation that is judged.")
     spec: dict[str, Any] = Field(description="With every default resolved.")
+    batch_divisor: int = Field(description="2 where a run went out of memory, and the next one has half the batches; else 1.")
     deadline_s: float | None
     metadata: dict[str, str]
     phase: str | None
@@ -125,6 +149,52 @@ class JobOut(OutputModel):
     updated_at: Timestamp
     started_at: Timestamp | None
     ended_at: Timestamp | None
+
+
+class EstimateBasisOut(OutputModel):
+    """What an estimate rests on."""
+
+    speeds: Literal["measured", "reference"] = Field(description="`reference`: no worker has measured its machine yet.")
+    machine: str | None
+    measured_at: Timestamp | None
+    num_finished_jobs: int = Field(description="Jobs of the kind, done on the machine, that correct the figures.")
+    relative_error: float = Field(description="Nine in ten jobs take at most so much more than `seconds_p50`: a share of it.")
+
+
+class EstimateOut(OutputModel):
+    """What a job would take."""
+
+    object: Literal["estimate"] = "estimate"
+    seconds_p50: float
+    seconds_p90: float
+    peak_memory_bytes: int
+    output_bytes: int
+    would_exceed_quota: bool
+    phases: dict[str, float] = Field(description="Seconds of `seconds_p50` by phase.")
+    basis: EstimateBasisOut
+
+
+class ComparedJobOut(OutputModel):
+    """One column of a comparison."""
+
+    id: str
+    kind: str
+    status: JobStatus
+    dataset_id: str
+    source_job_id: str | None
+    metadata: dict[str, str]
+    seconds: float | None = Field(description="From the first run's start to the job's end; null while it is not over.")
+    size_bytes: int = Field(description="Of all artifacts.")
+    created_at: Timestamp
+
+
+class ComparisonOut(OutputModel):
+    """Jobs next to each other; every list has a value for each job, in their order."""
+
+    object: Literal["comparison"] = "comparison"
+    jobs: list[ComparedJobOut]
+    spec: dict[str, list[Any]] = Field(description="Fields that differ, by dotted name; null where a job has no such field.")
+    metrics: dict[str, list[float | None]] = Field(description="Headline figures and newest values of every series, by name.")
 
 
 class EventOut(OutputModel):

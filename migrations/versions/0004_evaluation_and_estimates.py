@@ -39,6 +39,7 @@ def upgrade() -> None:
     op.create_table(
         "calibrations",
         sa.Column("machine", sa.String(length=200), nullable=False),
+        sa.Column("host", sa.String(length=255), nullable=False),
         sa.Column("coefficients", JSON, nullable=False),
         sa.Column("measured_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("machine", name="pk_calibrations"),

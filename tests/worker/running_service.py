@@ -49,7 +49,7 @@ class RunningService:
     """Rows and objects of one service, and the processes that a test starts on them."""
 
     def __init__(self, **settings: Any) -> None:
-        self.settings = Settings(**QUICK_TIMES | {"torch_threads": 1} | settings)
+        self.settings = Settings(**QUICK_TIMES | {"torch_threads": 1, "calibrate": False} | settings)
         upgrade(self.settings)
         self.engine = make_engine(self.settings)
         self.session_factory = make_session_factory(self.engine)

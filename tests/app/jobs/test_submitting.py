@@ -108,10 +108,6 @@ def test_only_a_ready_data_set_can_be_distilled(client: TestClient, services: Se
     assert num_jobs(services) == 0
 
 
-def test_evaluations_are_not_built(client: TestClient) -> None:
-    assert code_of(client.post("/v1/jobs", json={"kind": "evaluation", "job_id": "job_0"}), 501) == "not_implemented"
-
-
 def test_a_job_is_shown_as_it_goes(client: TestClient, services: Services, tmp_path: Path) -> None:
     job_id = submit(client, make_ready(client, services))
     lease = claim_job(services, job_id)
