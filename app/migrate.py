@@ -11,12 +11,14 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from psycopg.errors import InsufficientPrivilege
 from sqlalchemy import Connection, Engine, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import OperationalError, ProgrammingError
 
 import migrations
 from app.db import make_engine
 from app.settings import Settings, SettingsError, load_settings
+from app.tenant_wall import ROLE
 
 LOCK_ID = 0x6661727A69  # "farzi"
 
@@ -96,6 +98,14 @@ def _reachable(settings: Settings) -> Iterator[None]:
         name = "FARZI_DATABASE_URL" if settings.database_url else "FARZI_DATA_DIR"
         reason = str(error.orig).strip().partition("\n")[0]
         raise DatabaseError(f"{name}: the database cannot be used: {reason}") from error
+    except ProgrammingError as error:
+        if not isinstance(error.orig, InsufficientPrivilege):
+            raise
+        reason = str(error.orig).partition("\n")[0]
+        raise DatabaseError(
+            f"FARZI_DATABASE_URL: {reason}; let an administrator run 'CREATE ROLE {ROLE} NOLOGIN; GRANT {ROLE} TO' with the "
+            "URL's user, who has to own the tables, and upgrade again"
+        ) from error
 
 
 if __name__ == "__main__":

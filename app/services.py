@@ -14,6 +14,7 @@ from app.http_metrics import HttpMetrics
 from app.idempotency import KeysInFlight
 from app.settings import Settings
 from app.storage import ObjectStore, make_object_store
+from app.tenant_wall import raise_wall
 from app.tenants.quotas import QuotaGuard
 from app.tenants.rate_limits import RateLimiter, make_rate_limiter
 from app.tenants.secret import load_secret
@@ -39,6 +40,7 @@ class Services:
     keys_in_flight: KeysInFlight = field(repr=False)
     stream_slots: threading.BoundedSemaphore = field(repr=False)
     drawing_slots: threading.BoundedSemaphore = field(repr=False)
+    completion_slots: threading.BoundedSemaphore = field(repr=False)
 
     def close(self) -> None:
         if self.rate_limiter is not None:
@@ -50,6 +52,8 @@ class Services:
 MAX_EVENT_STREAMS = 500
 # Drawing is arithmetic: more of it at once would only keep other requests from the processor.
 MAX_DRAWINGS = 2
+# A completion reads a whole file back: each takes a thread of the pool that all requests share.
+MAX_COMPLETIONS = 8
 
 
 def open_services(settings: Settings, metrics: HttpMetrics, stopping: threading.Event) -> Services:
@@ -60,6 +64,7 @@ def open_services(settings: Settings, metrics: HttpMetrics, stopping: threading.
     """
     secret = load_secret(settings)
     engine = make_engine(settings)
+    raise_wall(engine)
     metrics.watch_pool(engine, MAX_CONNECTIONS)
     sessions, reading_sessions = make_session_factory(engine), make_reading_session_factory(engine)
     return Services(
@@ -78,4 +83,5 @@ def open_services(settings: Settings, metrics: HttpMetrics, stopping: threading.
         keys_in_flight=KeysInFlight(),
         stream_slots=threading.BoundedSemaphore(MAX_EVENT_STREAMS),
         drawing_slots=threading.BoundedSemaphore(MAX_DRAWINGS),
+        completion_slots=threading.BoundedSemaphore(MAX_COMPLETIONS),
     )
