@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 import time
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -10,12 +14,16 @@ import redis
 from pydantic import SecretStr
 from starlette.testclient import TestClient
 
+from app.clock import database_now
+from app.health import check_parts
+from app.jobs.models import Job, Run
+from app.jobs.reaper import reap_expired
 from app.logging import configure_logging
 from app.main import create_app
 from app.services import Services
 from app.settings import Settings
 from farzi_core.config import TASK_ARCHITECTURES, Architecture, DistillationSpec, Task
-from tests.app.driving import ADMIN, ADMIN_KEY, code_of, make_ready, submit, upload
+from tests.app.driving import ADMIN, ADMIN_KEY, SMALL_SPEC, claim_job, code_of, make_ready, submit, upload
 
 
 def test_health_and_readiness_need_no_key(anonymous: TestClient) -> None:
@@ -44,6 +52,23 @@ def test_the_broker_is_one_of_the_parts(postgres_url: str, redis_url: str, setti
 
 
 @pytest.mark.service
+def test_a_part_that_hangs_is_down_and_the_others_are_told(client: TestClient, services: Services, tmp_path: Path) -> None:
+    if services.engine.dialect.name == "sqlite":
+        pytest.skip("SQLite has no server that could hang")
+    with socket.create_server(("127.0.0.1", 0)) as silent, services.engine.begin() as connection:
+        connection.exec_driver_sql("LOCK TABLE alembic_version IN ACCESS EXCLUSIVE MODE")
+        url = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
+        hanging = replace(services, settings=services.settings.model_copy(update={"broker_url": url}))
+        checks = check_parts(hanging)
+    for thread in threading.enumerate():
+        if thread.name.startswith("check-"):
+            thread.join()
+    assert checks["migrations"] == "down: no answer within 2 s"
+    assert checks["broker"].startswith("down: ")
+    assert (checks["database"], checks["storage"]) == ("ok", "ok")
+
+
+@pytest.mark.service
 def test_the_outbox_reaches_the_broker(postgres_url: str, redis_url: str, tmp_path: Path) -> None:
     fields = {"database_url": postgres_url, "broker_url": redis_url, "secret_key": "x" * 32, "bootstrap_api_key": ADMIN_KEY}
     with TestClient(create_app(Settings.model_validate({"data_dir": tmp_path, **fields})), headers=ADMIN) as client:
@@ -56,15 +81,74 @@ def test_the_outbox_reaches_the_broker(postgres_url: str, redis_url: str, tmp_pa
             assert b"farzi.run_job" in broker.lindex("cpu", 0)
 
 
-def test_metrics(client: TestClient, services: Services) -> None:
+def figures(client: TestClient) -> dict[str, float]:
+    """Return every sample of the scrape by its name and labels."""
+    lines = [line for line in client.get("/metrics").text.splitlines() if not line.startswith("#")]
+    return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
+
+
+def test_metrics_of_requests(client: TestClient, services: Services) -> None:
     submit(client, make_ready(client, services))
     client.get("/v1/jobs/job_1")
     client.get("/made/up")
-    lines = client.get("/metrics").text.splitlines()
-    assert 'farzi_http_requests_total{method="GET",route="/v1/jobs/{job_id}",status="404"} 1.0' in lines
-    assert 'farzi_http_requests_total{method="GET",route="unknown",status="404"} 1.0' in lines
-    assert 'farzi_http_request_duration_seconds_count{method="POST",route="/v1/jobs"} 1.0' in lines
-    assert 'farzi_jobs{kind="distillation",status="queued"} 1.0' in lines
+    found = figures(client)
+    assert found['farzi_http_requests_total{method="GET",route="/v1/jobs/{job_id}",status="404"}'] == 1
+    assert found['farzi_http_requests_total{method="GET",route="unknown",status="404"}'] == 1
+    assert found['farzi_http_request_duration_seconds_count{method="POST",route="/v1/jobs"}'] == 1
+    assert found["farzi_db_connections_max"] > found["farzi_db_connections_in_use"] >= 0
+    assert found["farzi_rate_limited_requests_total"] == 0
+
+
+def test_metrics_of_jobs(client: TestClient, services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.database_metrics.KEPT_S", 0.0)
+    dataset_id = make_ready(client, services)
+    submit(client, dataset_id)
+    lost = claim_job(services, submit(client, dataset_id))
+    with services.sessions.begin() as session:
+        now = database_now(session)
+        session.get_one(Job, lost.job_id).lease_expires_at = now - timedelta(seconds=1)
+        session.query(Run).filter_by(job_id=lost.job_id).one().started_at = now - timedelta(seconds=100)
+        session.query(Job).filter_by(status="queued").one().updated_at = now - timedelta(seconds=40)
+    before = figures(client)
+    assert before['farzi_jobs{kind="distillation",status="queued"}'] == 1
+    assert before['farzi_queue_jobs{queue="gpu"}'] == 1
+    assert 40 <= before['farzi_queue_oldest_seconds{queue="gpu"}'] < 100
+    assert before['farzi_queue_oldest_seconds{queue="cpu"}'] == 0
+    assert before['farzi_runs_total{outcome="succeeded",queue="cpu"}'] == 1
+    assert 100 <= before['farzi_run_seconds_total{queue="gpu"}'] < 200, "a run under way is counted"
+    assert before["farzi_outbox_messages"] == 3
+    assert before["farzi_database_up"] == 1
+    assert before["farzi_webhook_deliveries_pending"] == 0
+    with services.sessions.begin() as session:
+        reap_expired(session, max_runs=3)
+    after = figures(client)
+    assert after['farzi_runs_total{outcome="lost",queue="gpu"}'] == 1
+    assert after['farzi_queue_jobs{queue="gpu"}'] == 2
+    assert after['farzi_run_seconds_total{queue="gpu"}'] >= before['farzi_run_seconds_total{queue="gpu"}']
+
+
+def test_a_scrape_survives_the_database(client: TestClient, services: Services) -> None:
+    with services.engine.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE outbox RENAME TO lost")
+    found = figures(client)
+    assert found["farzi_database_up"] == 0
+    assert "farzi_db_connections_in_use" in found
+
+
+def test_events_and_rows_carry_the_request(client: TestClient, services: Services) -> None:
+    dataset_id = make_ready(client, services)
+    trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    headers = {"X-Request-Id": "req-submit", "traceparent": trace}
+    body = {"kind": "distillation", "dataset_id": dataset_id, "spec": SMALL_SPEC}
+    job_id = client.post("/v1/jobs", json=body, headers=headers).json()["id"]
+    claim_job(services, job_id)
+    client.post(f"/v1/jobs/{job_id}/cancel", headers={"X-Request-Id": "req-cancel", "traceparent": "00-0-0-01"})
+    events = client.get(f"/v1/jobs/{job_id}/events").json()["data"]
+    asked = {event["type"]: event["data"]["request_id"] for event in events}
+    assert asked == {"job.queued": "req-submit", "job.started": "req-submit", "job.cancelling": "req-cancel"}
+    with services.reading_sessions() as session:
+        job = session.get_one(Job, job_id)
+        assert (job.request_id, job.traceparent) == ("req-submit", trace)
 
 
 def test_the_schema_accepts_its_own_defaults(client: TestClient) -> None:
