@@ -14,6 +14,7 @@ from typing import Protocol
 from app.settings import Settings
 from app.storage_parts import PartStore
 
+OBJECTS_DIRECTORY = "objects"  # inside DATA_DIR
 CHUNK_BYTES = 1 << 20
 PRESIGNED_FOR_S = 3600
 _KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*")
@@ -86,7 +87,7 @@ def make_object_store(settings: Settings) -> ObjectStore:
     if settings.s3_bucket is None:
         from app.storage_directory import DirectoryStore  # noqa: PLC0415
 
-        return DirectoryStore(settings.resolved_data_dir / "objects")
+        return DirectoryStore(settings.resolved_data_dir / OBJECTS_DIRECTORY)
     from app.storage_s3 import S3Store  # noqa: PLC0415  boto3 takes a second to import; embedded mode starts without it
 
     return S3Store(settings)

@@ -50,16 +50,20 @@ def worker(queue: Annotated[QueueName, typer.Option(help="gpu: training; cpu: pa
     raise typer.Exit(module.main(["--queue", queue]))
 
 
-@database.callback()
-def _database() -> None:
-    """Keep ``upgrade`` a command of ``farzi db`` though it is the only one."""
-
-
 @database.command()
 def upgrade() -> None:
     """Bring the database's tables up to this version."""
     module = load_server_module("app.migrate", "farzi db")
     raise typer.Exit(module.main())
+
+
+@database.command()
+def backup(
+    directory: Annotated[Path, typer.Argument(file_okay=False, help="A new directory for the copy.", show_default=False)],
+) -> None:
+    """Copy an embedded service while it runs: database, objects and secret."""
+    module = load_server_module("app.backup", "farzi db")
+    raise typer.Exit(module.main(directory))
 
 
 def _provide_first_key() -> None:
