@@ -14,7 +14,7 @@ from app.errors import ServiceError
 from app.idempotency import HEADER, Post, make_fingerprint, read_key
 from app.json_body import limited, read_json_body
 from app.pagination import cursors_of_list
-from app.query_parameters import check_parameters, known_parameters
+from app.query_parameters import check_parameters, known_parameters, repeatable_parameters
 from app.request_context import enter_tenant
 from app.services import Services
 from app.tenants.rate_limits import too_many_requests
@@ -29,12 +29,12 @@ class AuthenticatedRoute(APIRoute):
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
-        parameters = known_parameters(self.dependant)
+        parameters, repeatable = known_parameters(self.dependant), repeatable_parameters(self.dependant)
         takes_body = self.body_field is not None
 
         async def handle_authenticated(request: Request) -> Response:
             caller = await _authenticate(request)
-            check_parameters(request, parameters)
+            check_parameters(request, parameters, repeatable)
             request = limited(request)
             body = await read_json_body(request, is_taken=takes_body)
             request.state.fingerprint = make_fingerprint(request.method, request.url.path, body)
@@ -49,11 +49,11 @@ class StreamedRoute(APIRoute):
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
-        parameters = known_parameters(self.dependant)
+        parameters, repeatable = known_parameters(self.dependant), repeatable_parameters(self.dependant)
 
         async def handle_authenticated(request: Request) -> Response:
             await _authenticate(request)
-            check_parameters(request, parameters)
+            check_parameters(request, parameters, repeatable)
             return await handle(request)
 
         return handle_authenticated

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeGuard, get_origin
 
 from fastapi.dependencies.models import Dependant
 from pydantic import BaseModel
@@ -25,8 +25,21 @@ def known_parameters(dependant: Dependant) -> frozenset[str] | None:
     return frozenset(known)
 
 
-def check_parameters(request: Request, known: frozenset[str] | None) -> None:
-    """Refuse parameters that are unknown or come twice.
+def repeatable_parameters(dependant: Dependant) -> frozenset[str]:
+    """Return the names that an endpoint takes a list of."""
+    repeatable: set[str] = set()
+    for part in _with_dependencies(dependant):
+        for field in part.query_params:
+            annotation = field.field_info.annotation
+            if _is_model(annotation):
+                repeatable |= {name for name, inner in annotation.model_fields.items() if get_origin(inner.annotation) is list}
+            elif get_origin(annotation) is list:
+                repeatable.add(field.alias)
+    return frozenset(repeatable)
+
+
+def check_parameters(request: Request, known: frozenset[str] | None, repeatable: frozenset[str]) -> None:
+    """Refuse parameters that are unknown, or come twice where one is taken.
 
     Raises:
         ServiceError: invalid_request.
@@ -36,7 +49,7 @@ def check_parameters(request: Request, known: frozenset[str] | None) -> None:
         if known is not None and name not in known:
             allowed = f"allowed: {', '.join(sorted(known))}" if known else "this path takes none"
             raise _refusal(name, f"unknown parameter; {allowed}")
-        if name in names[:index]:
+        if name in names[:index] and name not in repeatable:
             raise _refusal(name, "given more than once; give it once")
 
 
@@ -46,7 +59,7 @@ def _with_dependencies(dependant: Dependant) -> Iterator[Dependant]:
         yield from _with_dependencies(part)
 
 
-def _is_model(annotation: Any) -> bool:
+def _is_model(annotation: Any) -> TypeGuard[type[BaseModel]]:
     return inspect.isclass(annotation) and issubclass(annotation, BaseModel)
 
 

@@ -9,7 +9,7 @@ from typing import Any, Self
 from farzi_client.artifacts import Artifacts
 from farzi_client.datasets import Datasets, Task
 from farzi_client.errors import NoApiKey
-from farzi_client.jobs import Jobs
+from farzi_client.jobs import JobKind, Jobs
 from farzi_client.keys import Keys
 from farzi_client.models import Preset
 from farzi_client.paging import get_page
@@ -57,9 +57,9 @@ class Client:
         """Return the presets, of every task or of one."""
         return get_page(self._transport, "/v1/presets", Preset, {"task": task}).data
 
-    def spec_schema(self, *, task: Task | None = None) -> dict[str, Any]:
-        """Return the JSON Schema of the distillation spec; students and defaults differ between tasks."""
-        return dict(self._transport.get("/v1/spec/schema", {"task": task}))
+    def spec_schema(self, *, task: Task | None = None, kind: JobKind | None = None) -> dict[str, Any]:
+        """Return the JSON Schema of the spec of a distillation or an evaluation; students and defaults differ between tasks."""
+        return dict(self._transport.get("/v1/spec/schema", {"task": task, "kind": kind}))
 
     def close(self) -> None:
         self._transport.close()

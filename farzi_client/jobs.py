@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
+from datetime import datetime
 from typing import Any, Literal
 
 from farzi_client.errors import JobFailed
 from farzi_client.following import JobFollower, JobPoller, list_events
-from farzi_client.models import Job, JobEvent, MetricPoint, Page
+from farzi_client.models import Comparison, Estimate, Job, JobEvent, MetricPoint, Page
 from farzi_client.paging import get_page, iterate_pages
 from farzi_client.transport import Transport, segment
 
-JobKind = Literal["distillation"]
+JobKind = Literal["distillation", "evaluation"]
 JobStatus = Literal["queued", "running", "cancelling", "paused", "succeeded", "failed", "cancelled"]
 
 PATH = "/v1/jobs"
@@ -53,6 +54,45 @@ class Jobs:
             idempotency_key=idempotency_key,
         )
 
+    def evaluate(
+        self,
+        job_id: str,
+        spec: Mapping[str, Any] | None = None,
+        *,
+        students: Sequence[str] | None = None,
+        num_seeds: int | None = None,
+        deadline_s: float | None = None,
+        metadata: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+    ) -> Job:
+        """Submit an evaluation: judge the result of a succeeded distillation once more.
+
+        Args:
+            job_id: the distillation.
+            spec: fields that differ from how it was judged; see ``client.spec_schema(kind="evaluation")``.
+            students: shorthand for ``{"students": [...]}``; the service's default is every architecture of the task.
+            num_seeds: shorthand for ``{"num_seeds": ...}``.
+            deadline_s: seconds after which the job is stopped.
+            metadata: your own labels; ``list`` can filter by them.
+            idempotency_key: submit with the same key twice and there is still one job.
+        """
+        named = {"students": list(students) if students else None, "num_seeds": num_seeds}
+        resolved = {**(spec or {}), **{name: value for name, value in named.items() if value is not None}}
+        return self.create(
+            {"kind": "evaluation", "job_id": job_id, "spec": resolved},
+            deadline_s=deadline_s,
+            metadata=metadata,
+            idempotency_key=idempotency_key,
+        )
+
+    def estimate(self, body: Mapping[str, Any]) -> Estimate:
+        """Return what a job would take, and submit nothing: ``body`` is what ``create`` takes."""
+        return Estimate.from_json(self._transport.post(f"{PATH}/estimate", dict(body)))
+
+    def compare(self, *job_ids: str) -> Comparison:
+        """Put 2 to 10 jobs next to each other: fields of their specs that differ, metrics, seconds and bytes."""
+        return Comparison.from_json(self._transport.get(f"{PATH}/compare", {"ids": ",".join(job_ids)}))
+
     def create(
         self,
         body: Mapping[str, Any],
@@ -67,25 +107,73 @@ class Jobs:
         return Job.from_json(self._transport.post(PATH, full, idempotency_key=idempotency_key))
 
     def list(
-        self, *, status: JobStatus | None = None, kind: JobKind | None = None, metadata: Mapping[str, str] | None = None
+        self,
+        *,
+        status: JobStatus | Sequence[JobStatus] | None = None,
+        kind: JobKind | None = None,
+        dataset_id: str | None = None,
+        source_job_id: str | None = None,
+        created_after: datetime | None = None,
+        created_before: datetime | None = None,
+        metadata: Mapping[str, str] | None = None,
     ) -> Iterator[Job]:
-        """Yield every job that matches, newest first, page after page."""
-        return iterate_pages(self._transport, PATH, Job, _filters(status, kind, metadata))
+        """Yield every job that passes all filters, newest first, page after page.
+
+        Args:
+            status: this one, or any of several.
+            kind: what the job does.
+            dataset_id: of the data.
+            source_job_id: evaluations of this distillation.
+            created_after: created at this moment or later; needs a time zone.
+            created_before: created before this moment; needs a time zone.
+            metadata: labels that the job has to have.
+        """
+        filters = _filters(
+            status=status,
+            kind=kind,
+            dataset_id=dataset_id,
+            source_job_id=source_job_id,
+            created_after=created_after,
+            created_before=created_before,
+            metadata=metadata,
+        )
+        return iterate_pages(self._transport, PATH, Job, filters)
 
     def list_page(
         self,
         *,
-        status: JobStatus | None = None,
+        status: JobStatus | Sequence[JobStatus] | None = None,
         kind: JobKind | None = None,
+        dataset_id: str | None = None,
+        source_job_id: str | None = None,
+        created_after: datetime | None = None,
+        created_before: datetime | None = None,
         metadata: Mapping[str, str] | None = None,
         limit: int = 20,
         cursor: str | None = None,
     ) -> Page[Job]:
-        params = {**_filters(status, kind, metadata), "limit": limit, "cursor": cursor}
-        return get_page(self._transport, PATH, Job, params)
+        """Return one page of what :meth:`list` yields."""
+        filters = _filters(
+            status=status,
+            kind=kind,
+            dataset_id=dataset_id,
+            source_job_id=source_job_id,
+            created_after=created_after,
+            created_before=created_before,
+            metadata=metadata,
+        )
+        return get_page(self._transport, PATH, Job, {**filters, "limit": limit, "cursor": cursor})
 
     def get(self, job_id: str) -> Job:
         return Job.from_json(self._transport.get(f"{PATH}/{segment(job_id)}"))
+
+    def label(self, job_id: str, labels: Mapping[str, str | None]) -> Job:
+        """Set labels; None removes one, those not named stay."""
+        return Job.from_json(self._transport.request("PATCH", f"{PATH}/{segment(job_id)}", json={"metadata": dict(labels)}))
+
+    def delete(self, job_id: str) -> None:
+        """Delete a job that is over, with its artifacts, events and metrics."""
+        self._transport.delete(f"{PATH}/{segment(job_id)}")
 
     def events(self, job_id: str, *, after: int = 0) -> Iterator[JobEvent]:
         """Yield the events there are so far, those with ``seq`` above ``after``."""
@@ -154,6 +242,8 @@ class Jobs:
         return Job.from_json(self._transport.post(f"{PATH}/{segment(job_id)}/{action}"))
 
 
-def _filters(status: str | None, kind: str | None, metadata: Mapping[str, str] | None) -> dict[str, str | None]:
+def _filters(*, status: str | Sequence[str] | None, metadata: Mapping[str, str] | None, **exact: Any) -> dict[str, Any]:
     labels = {f"metadata[{name}]": value for name, value in (metadata or {}).items()}
-    return {"status": status, "kind": kind, **labels}
+    moments = {name: value.isoformat() if isinstance(value, datetime) else value for name, value in exact.items()}
+    statuses = [status] if isinstance(status, str) else status
+    return {"status": list(statuses) if statuses else None, **moments, **labels}

@@ -5,7 +5,7 @@ Fields that this version does not know are kept in ``raw`` and otherwise ignored
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any, ClassVar, Generic, Self, TypeVar
@@ -142,7 +142,9 @@ class Job(Answer):
     status: str
     kind: str = ""
     dataset_id: str | None = None
+    source_job_id: str | None = None
     spec: Mapping[str, Any] = field(default_factory=dict)
+    batch_divisor: int = 1
     deadline_s: float | None = None
     phase: str | None = None
     stop_requested: str | None = None
@@ -161,6 +163,58 @@ class Job(Answer):
     def is_terminal(self) -> bool:
         """Whether nothing more happens to the job unless somebody retries it."""
         return self.status in TERMINAL_JOB_STATUSES
+
+
+@dataclass(frozen=True, kw_only=True)
+class EstimateBasis(Answer):
+    """What an estimate rests on; ``speeds`` is ``measured``, or ``reference`` where no worker has measured its machine yet."""
+
+    speeds: str = "reference"
+    machine: str | None = None
+    measured_at: datetime | None = None
+    num_finished_jobs: int = 0
+    relative_error: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate(Answer):
+    """What a job would take; ``phases`` are the seconds of ``seconds_p50``."""
+
+    parsers: ClassVar[Mapping[str, Parser]] = {"basis": EstimateBasis.from_json}
+
+    seconds_p50: float
+    seconds_p90: float
+    peak_memory_bytes: int
+    output_bytes: int
+    would_exceed_quota: bool = False
+    phases: Mapping[str, float] = field(default_factory=dict)
+    basis: EstimateBasis = field(default_factory=EstimateBasis)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparedJob(Answer):
+    """One column of a comparison; ``seconds`` is None while the job is not over."""
+
+    id: str
+    kind: str = ""
+    status: str = ""
+    dataset_id: str | None = None
+    source_job_id: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    seconds: float | None = None
+    size_bytes: int = 0
+    created_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison(Answer):
+    """Jobs next to each other; every list has a value for each of ``jobs``, in their order."""
+
+    parsers: ClassVar[Mapping[str, Parser]] = {"jobs": _each(ComparedJob)}
+
+    jobs: tuple[ComparedJob, ...]
+    spec: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    metrics: Mapping[str, Sequence[float | None]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

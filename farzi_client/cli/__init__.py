@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from farzi_client.cli import datasets, jobs, keys, serving, tenants
+from farzi_client.cli import datasets, jobs, keys, serving, submitting, tenants
 from farzi_client.cli.demo import demo
 from farzi_client.cli.failures import EXIT_FAILED, EXIT_USAGE, describe, exit_code_of
 from farzi_client.cli.output import make_console
@@ -25,7 +25,9 @@ app.add_typer(serving.database, name="db")
 app.add_typer(keys.app, name="keys")
 app.add_typer(tenants.app, name="tenants")
 app.add_typer(datasets.app, name="dataset")
-app.command()(jobs.distill)
+app.command()(submitting.distill)
+app.command()(submitting.evaluate)
+app.command()(submitting.estimate)
 app.add_typer(jobs.app, name="job")
 app.command()(jobs.download)
 app.command()(demo)

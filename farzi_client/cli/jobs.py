@@ -1,57 +1,25 @@
-"""``farzi distill``, ``farzi job`` and ``farzi download``."""
+"""``farzi job`` and ``farzi download``."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, cast
 
 import typer
 
-from farzi_client.cli.arguments import parse_labels, read_spec
-from farzi_client.cli.failures import UsageProblem
-from farzi_client.cli.output import JsonOption, Output, QuietOption, format_bytes, list_table, record_table
+from farzi_client.cli.arguments import parse_labels
+from farzi_client.cli.job_display import describe_comparison, describe_job, see_through
+from farzi_client.cli.output import JsonOption, Output, QuietOption, list_table
 from farzi_client.cli.progress import progress_bar
-from farzi_client.cli.watching import describe_progress, watch_job
 from farzi_client.client import Client
-from farzi_client.errors import JobFailed
-from farzi_client.jobs import JobStatus
+from farzi_client.jobs import JobKind, JobStatus
 from farzi_client.models import Artifact, Job
 
 app = typer.Typer(help="Look at jobs and steer them.", no_args_is_help=True)
 
 JobArgument = Annotated[str, typer.Argument(metavar="JOB_ID", show_default=False)]
-
-
-def distill(
-    dataset_id: Annotated[str, typer.Argument(metavar="DATASET_ID", show_default=False)],
-    *,
-    spec: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", exists=True, dir_okay=False, help="JSON file of what differs from the preset."),
-    ] = None,
-    preset: Annotated[str | None, typer.Option(metavar="NAME", help="quick, standard (the default) or thorough.")] = None,
-    deadline_s: Annotated[float | None, typer.Option("--deadline-s", min=1, help="Stop the job after so many seconds.")] = None,
-    metadata: Annotated[list[str] | None, typer.Option(metavar="NAME=TEXT", help="Label of your own; may be repeated.")] = None,
-    watch: Annotated[bool, typer.Option("--watch", help="Stay until the job is over.")] = False,
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
-) -> None:
-    """Distil a ready data set: submit the job, and with --watch see it through."""
-    output = Output(as_json=as_json, quiet=quiet)
-    if spec is not None and preset is not None:
-        raise UsageProblem('--spec and --preset exclude each other; write "preset" into the spec file')
-    overrides = read_spec(spec) if spec is not None else None
-    labels = parse_labels(metadata, "--metadata")
-    with Client() as client:
-        job = client.jobs.distill(dataset_id, overrides, preset=preset, deadline_s=deadline_s, metadata=labels)
-        if watch:
-            output.remark(f"submitted {job.id}")
-            job = _watch(client, job.id, output)
-    output.result(dict(job.raw), lambda console: console.print(_describe(job)))
-    if not watch:
-        output.remark(f"follow it with 'farzi job watch {job.id}'")
 
 
 def download(
@@ -77,7 +45,10 @@ def download(
 
 @app.command("list")
 def list_jobs(
-    status: Annotated[JobStatus | None, typer.Option(help="Only jobs in this state.")] = None,
+    *,
+    status: Annotated[list[str] | None, typer.Option(help="Only jobs in this state; may be repeated.")] = None,
+    kind: Annotated[JobKind | None, typer.Option(help="Only jobs of this kind.")] = None,
+    dataset_id: Annotated[str | None, typer.Option("--dataset", metavar="DATASET_ID", help="Only jobs on it.")] = None,
     metadata: Annotated[list[str] | None, typer.Option(metavar="NAME=TEXT", help="Only jobs with this label.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="Most jobs listed, newest first.")] = 20,
     as_json: JsonOption = False,
@@ -86,7 +57,9 @@ def list_jobs(
     """List jobs."""
     output = Output(as_json=as_json, quiet=quiet)
     with Client() as client:
-        jobs = list(islice(client.jobs.list(status=status, metadata=parse_labels(metadata, "--metadata")), limit))
+        labels = parse_labels(metadata, "--metadata")
+        statuses = [cast(JobStatus, name) for name in status or ()]  # the service refuses others
+        jobs = list(islice(client.jobs.list(status=statuses, kind=kind, dataset_id=dataset_id, metadata=labels), limit))
     table = list_table("id", "kind", "status", "progress", "data set", "created")
     for job in jobs:
         created = job.created_at.strftime("%Y-%m-%d %H:%M") if job.created_at else "-"
@@ -100,7 +73,45 @@ def show(job_id: JobArgument, as_json: JsonOption = False, quiet: QuietOption = 
     output = Output(as_json=as_json, quiet=quiet)
     with Client() as client:
         job = client.jobs.get(job_id)
-    output.result(dict(job.raw), lambda console: console.print(_describe(job)))
+    output.result(dict(job.raw), lambda console: console.print(describe_job(job)))
+
+
+@app.command()
+def compare(
+    job_ids: Annotated[list[str], typer.Argument(metavar="JOB_ID JOB_ID...", show_default=False)],
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Put 2 to 10 jobs next to each other: what differs between their specs, and what each reached."""
+    output = Output(as_json=as_json, quiet=quiet)
+    with Client() as client:
+        found = client.jobs.compare(*job_ids)
+    output.result(dict(found.raw), lambda console: console.print(describe_comparison(found)))
+
+
+@app.command()
+def label(
+    job_id: JobArgument,
+    labels: Annotated[list[str], typer.Argument(metavar="NAME=TEXT...", show_default=False, help="NAME= removes a label.")],
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Set and remove labels of a job."""
+    output = Output(as_json=as_json, quiet=quiet)
+    wanted = {name: text or None for name, text in (parse_labels(labels, "label") or {}).items()}
+    with Client() as client:
+        job = client.jobs.label(job_id, wanted)
+    shown = " ".join(f"{name}={text}" for name, text in job.metadata.items()) or "no labels"
+    output.result(dict(job.raw), lambda console: console.print(shown))
+
+
+@app.command()
+def delete(job_id: JobArgument, as_json: JsonOption = False, quiet: QuietOption = False) -> None:
+    """Delete a job that is over, with its artifacts, events and metrics."""
+    output = Output(as_json=as_json, quiet=quiet)
+    with Client() as client:
+        client.jobs.delete(job_id)
+    output.result({"id": job_id, "deleted": True}, lambda console: console.print(f"{job_id} is deleted"))
 
 
 @app.command()
@@ -108,8 +119,8 @@ def watch(job_id: JobArgument, as_json: JsonOption = False, quiet: QuietOption =
     """Watch a job until it is over; Ctrl-C leaves it running."""
     output = Output(as_json=as_json, quiet=quiet)
     with Client() as client:
-        job = _watch(client, job_id, output)
-    output.result(dict(job.raw), lambda console: console.print(_describe(job)))
+        job = see_through(client, job_id, output)
+    output.result(dict(job.raw), lambda console: console.print(describe_job(job)))
 
 
 @app.command()
@@ -156,38 +167,8 @@ def download_artifacts(
         return tuple(client.artifacts.download(job_id, name, directory, draws=draws, on_progress=bar.update) for name in names)
 
 
-def _watch(client: Client, job_id: str, output: Output) -> Job:
-    try:
-        return watch_job(client, job_id, output)
-    except JobFailed as error:
-        # A program that asked for JSON gets the job, failed or not; the exit code tells which.
-        if output.as_json:
-            output.result(dict(error.job.raw), lambda _: None)
-        raise
-
-
 def _steer(job_id: str, act: Callable[[Client], Job], *, as_json: bool, quiet: bool) -> None:
     output = Output(as_json=as_json, quiet=quiet)
     with Client() as client:
         job = act(client)
     output.result(dict(job.raw), lambda console: console.print(f"{job_id} is {job.status}"))
-
-
-def _describe(job: Job) -> Any:
-    metrics = "\n".join(f"{name} {value:.4g}" for name, value in job.metrics.items())
-    artifacts = "\n".join(f"{item.name} ({format_bytes(item.size_bytes)})" for item in job.artifacts)
-    step = f"{job.progress.step} of {job.progress.total} ({describe_progress(job)})" if job.progress.total else None
-    return record_table(
-        {
-            "id": job.id,
-            "kind": job.kind,
-            "status": job.status,
-            "data set": job.dataset_id,
-            "preset": job.spec.get("preset"),
-            "progress": step,
-            "error": f"{job.error.message} ({job.error.code})" if job.error else None,
-            "runs": len(job.runs) or None,
-            "metrics": metrics or None,
-            "artifacts": artifacts or None,
-        }
-    )
