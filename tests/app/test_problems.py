@@ -22,7 +22,7 @@ def test_unknown_paths_and_methods(client: TestClient) -> None:
     assert code_of(client.get("/v1/jobs/"), 404) == "route_not_found"
     answer = client.patch("/v1/jobs/job_1")
     assert code_of(answer, 405) == "method_not_allowed"
-    assert answer.headers["allow"] == "GET"
+    assert answer.headers["allow"] == "GET, HEAD"
 
 
 @pytest.mark.parametrize(
