@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from farzi_core.data.interaction_rows import Interactions
 from farzi_core.data.sequences import SequenceDataset, Vocabulary
+from farzi_core.data.sorting import stable_order
 from farzi_core.data.splits import MIN_SPLIT_EVENTS
 from farzi_core.data_options import DatasetOptions
 from farzi_core.errors import DataError
@@ -60,10 +61,8 @@ def _filter_rare(interactions: Interactions, options: DatasetOptions) -> NDArray
 
 def _time_order(interactions: Interactions, kept: NDArray[np.bool_]) -> NDArray[np.int64]:
     rows = np.flatnonzero(kept)
-    users = interactions.users[rows]
-    if interactions.times is None:
-        return rows[np.argsort(users, kind="stable")]
-    return rows[np.lexsort((interactions.times[rows], users))]
+    times = [] if interactions.times is None else [interactions.times[rows]]
+    return rows[stable_order([*times, interactions.users[rows]])]
 
 
 def _rank_items(items: NDArray[np.int32], names: tuple[str, ...]) -> tuple[tuple[str, ...], NDArray[np.int32]]:

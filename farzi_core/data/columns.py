@@ -21,6 +21,8 @@ _GUESSES = {
     4: ("user", "item", "rating", "timestamp"),
 }
 INTER_DEFAULTS = ColumnMapping(user="user_id", item="item_id")
+MAX_COLUMNS = 10_000
+"""Most columns of a table; as many as a mapping can count to."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ def resolve_named(names: Sequence[str], columns: ColumnMapping, options: Dataset
     Raises:
         DataError: a role is mapped to a column that is not there, or two roles to one; code ``unknown_column``.
     """
+    _require_max_columns(names)
     positions = {}
     for role, column in _wanted_roles(columns, options, names).items():
         positions[role] = _find(names, role, column)
@@ -62,6 +65,7 @@ def resolve_delimited(fields: Sequence[str], columns: ColumnMapping | None, opti
     Raises:
         DataError: as for :func:`resolve_named`, or the columns of a file without a header cannot be guessed.
     """
+    _require_max_columns(fields)
     mapping = columns or ColumnMapping()
     names = [field.strip() for field in fields]
     header = options.header
@@ -151,6 +155,16 @@ def _finish(
     if "timestamp" not in positions:
         warnings = (*warnings, "there is no column of timestamps, so events keep the order of the file")
     return ResolvedColumns(positions, labels, header, warnings)
+
+
+def _require_max_columns(names: Sequence[str]) -> None:
+    if len(names) > MAX_COLUMNS:
+        raise DataError(
+            f"the first row has {len(names)} columns, more than the {MAX_COLUMNS} that are allowed; upload the columns of "
+            "user, item and timestamp",
+            code="too_many_columns",
+            line=1,
+        )
 
 
 def _unknown(column: str, names: Sequence[str], why: str) -> DataError:

@@ -7,6 +7,7 @@ hold line breaks. Knows nothing of what the fields mean.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,8 +19,8 @@ from numpy.typing import NDArray
 from farzi_core.data.line_blocks import LineBlock, LineBlocks
 from farzi_core.data.problems import Problem, ProblemLog, shorten
 from farzi_core.data.quoting import find_bad_quote, find_untidy_lines, parse_record
+from farzi_core.data.row_blocks import LINE, RowBlock
 
-LINE = "line"
 _MAX_RECORD_LINES = 1000
 _NEWLINE, _RETURN, _NUL = 10, 13, 0
 _QUOTE = '"'
@@ -42,14 +43,6 @@ class FieldLayout:
     positions: dict[str, int]
 
 
-@dataclass(frozen=True)
-class RowBlock:
-    """Rows of one part of a file, and how many rows of that part went to the problem log."""
-
-    frame: pl.DataFrame
-    num_bad_rows: int
-
-
 def read_rows(blocks: LineBlocks, layout: FieldLayout, log: ProblemLog) -> Iterator[RowBlock]:
     """Yield the wanted fields as strings (null where empty) and ``line``, the number of the line of each row.
 
@@ -59,12 +52,12 @@ def read_rows(blocks: LineBlocks, layout: FieldLayout, log: ProblemLog) -> Itera
     """
     for block in blocks:
         splitter = _BlockSplitter(block, layout)
-        frame, problems, num_problems, used = splitter.split(log.room)
-        log.extend(problems, num_problems)
+        frame, used = splitter.split(log.room)
+        log.extend(splitter.problems, splitter.counts)
         if used < len(block.data):
             consumed = block.data.count(b"\n", 0, used)
             blocks.hand_back(block.data[used:], block.first_line + consumed)
-        yield RowBlock(frame, num_problems)
+        yield RowBlock(frame, splitter.counts.total())
 
 
 class _BlockSplitter:
@@ -82,10 +75,10 @@ class _BlockSplitter:
         self.has_quotes = b'"' in block.data
         self.untidy = find_untidy_lines(self.bytes, self.starts, layout.delimiter)
         self.problems: list[Problem] = []
-        self.num_problems = 0
+        self.counts: Counter[str] = Counter()
 
-    def split(self, room: int) -> tuple[pl.DataFrame, list[Problem], int, int]:
-        """Return rows, up to ``room`` problems, the number of problems, and how many bytes were used."""
+    def split(self, room: int) -> tuple[pl.DataFrame, int]:
+        """Return rows and how many bytes were used; ``problems`` then has up to ``room`` of those that ``counts`` counts."""
         first_unused = len(self.starts)
         free = ~self._blank
         records: list[tuple[int, list[str | None]]] = []
@@ -95,11 +88,11 @@ class _BlockSplitter:
         fitting = free & ~self.untidy
         nul = self._nul & fitting
         wrong = fitting & ~nul & (self.num_delimiters != len(self.layout.labels) - 1)
-        self._log_lines(nul, self._describe_nul, room)
-        self._log_lines(wrong, self._describe_field_count, room)
+        self._log_lines(nul, "nul_byte", self._describe_nul, room)
+        self._log_lines(wrong, "wrong_field_count", self._describe_field_count, room)
         frame = self._merge(self._parse_tidy(fitting & ~nul & ~wrong), records)
         used = len(self.bytes) if first_unused == len(self.starts) else int(self.starts[first_unused])
-        return frame, self.problems, self.num_problems, used
+        return frame, used
 
     @cached_property
     def _blank(self) -> NDArray[np.bool_]:
@@ -210,11 +203,11 @@ class _BlockSplitter:
 
     def _log(self, problem: Problem) -> None:
         self.problems.append(problem)
-        self.num_problems += 1
+        self.counts[problem.code] += 1
 
-    def _log_lines(self, chosen: NDArray[np.bool_], describe: _Describe, room: int) -> None:
+    def _log_lines(self, chosen: NDArray[np.bool_], code: str, describe: _Describe, room: int) -> None:
         indices = np.flatnonzero(chosen)
-        self.num_problems += len(indices)
+        self.counts[code] += len(indices)
         self.problems.extend(describe(int(index)) for index in indices[:room])
 
     def _describe_nul(self, index: int) -> Problem:

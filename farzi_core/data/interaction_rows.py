@@ -1,22 +1,28 @@
-"""Checks rows of (user, item, timestamp) strings, and keeps the good ones as compact arrays.
+"""Checks rows of (user, item, timestamp), and keeps the good ones as compact arrays.
 
-Every table format gives frames with the columns ``line``, ``user``, ``item`` and, where they exist, ``timestamp`` and
-``rating``. Knows nothing of files, sequences or splits.
+Every table format gives blocks of rows with ``user``, ``item`` and, where they exist, ``timestamp`` and ``rating``. Users and
+items are checked once for each distinct one of a block. Knows nothing of files, sequences or splits.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 from numpy.typing import NDArray
 
-from farzi_core.data.delimited import LINE, RowBlock
-from farzi_core.data.problems import Problem, ProblemLog, shorten
+from farzi_core.data.problems import MAX_TOKEN_CHARACTERS, Problem, ProblemLog, shorten
+from farzi_core.data.row_blocks import LINE, RowBlock
 from farzi_core.data.timestamps import TimeKind, TimestampParser, parse_numbers
-from farzi_core.data.token_encoding import TokenEncoder
+from farzi_core.data.token_encoding import Codes, TokenEncoder, encode_strings
 from farzi_core.errors import DataError
+
+Times = NDArray[np.int64] | NDArray[np.float64]
+Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -30,16 +36,43 @@ class Interactions:
         time_kind: whether times are the user's numbers or microseconds of ISO times.
     """
 
-    users: NDArray[np.int32]
-    items: NDArray[np.int32]
-    times: NDArray[np.int64] | NDArray[np.float64] | None
+    users: Codes
+    items: Codes
+    times: Times | None
     user_names: tuple[str, ...]
     item_names: tuple[str, ...]
     time_kind: TimeKind | None = None
 
 
+@dataclass(frozen=True)
+class _Fault:
+    """Rows of a block that have one thing wrong, and the column of values to show."""
+
+    rows: Mask
+    role: str
+    code: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class _Ids:
+    """A column of users or items: code of every row, and what each code stands for."""
+
+    codes: Codes
+    distinct: pa.Array
+
+    @property
+    def strings(self) -> pl.Series:
+        return pl.Series(self.distinct, dtype=pl.String)
+
+    def rows_of(self, faulty: pl.Series) -> Mask:
+        """Return which rows hold a distinct value that is marked."""
+        marks = faulty.fill_null(value=False).to_numpy()
+        return np.append(marks, False)[self.codes] if marks.any() else np.zeros(len(self.codes), dtype=np.bool_)
+
+
 class InteractionCollector:
-    """Takes frames one after the other; see the module.
+    """Takes blocks one after the other; see the module.
 
     Args:
         labels: how the user calls each role, for reports: ``{"user": "userId", ...}``.
@@ -57,7 +90,7 @@ class InteractionCollector:
         self._max_rows = max_rows
         self._users, self._items = TokenEncoder(), TokenEncoder()
         self._timestamps = TimestampParser()
-        self._blocks: list[tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.generic] | None]] = []
+        self._times: list[Times] = []
 
     def add(self, block: RowBlock) -> None:
         """Check and keep the rows of one block.
@@ -68,72 +101,71 @@ class InteractionCollector:
         frame = block.frame
         self.num_rows += frame.height + block.num_bad_rows
         require_max_rows(self.num_rows, self._max_rows)
-        bad = pl.repeat(value=False, n=frame.height, eager=True)
-        problems: list[Problem] = []
-        num_problems = 0
+        users, items = (_Ids(*encode_strings(block.ids(role))) for role in ("user", "item"))
         times = self._timestamps.parse(frame["timestamp"]) if "timestamp" in frame.columns else None
-        ratings = parse_numbers(frame["rating"].str.strip_chars()) if self._min_rating is not None else None
-        for mask, role, code, reason in self._find_faults(frame, times, ratings):
-            at = mask.arg_true()
-            num_problems += len(at)
-            rows = frame[at.head(self._log.room)]
-            problems += [
-                Problem(reason, code, line, self._labels[role], None if value is None else shorten(str(value)))
-                for line, value in zip(rows[LINE], rows[role], strict=True)
-            ]
-            bad = bad | mask
-        self._log.extend(problems, num_problems)
-        self._keep(frame, times, ratings, ~bad)
+        ratings = parse_numbers(frame["rating"].cast(pl.String).str.strip_chars()) if self._min_rating is not None else None
+        faults = [*_find_id_faults("user", users), *_find_id_faults("item", items), *self._find_value_faults(times, ratings)]
+        bad = np.zeros(frame.height, dtype=np.bool_)
+        problems: list[Problem] = []
+        counts: Counter[str] = Counter()
+        for fault in faults:
+            counts[fault.code] += int(np.count_nonzero(fault.rows))
+            problems += self._describe(fault, frame, {"user": users, "item": items})
+            bad |= fault.rows
+        self._log.extend(problems, counts)
+        self._keep(users, items, times, ratings, ~bad)
 
     def finish(self) -> Interactions:
         """Return everything kept so far.
 
         Cost: one copy of the arrays.
         """
-        users, items, times = zip(*self._blocks, strict=True) if self._blocks else ((), (), ())
-        has_times = bool(times) and times[0] is not None
-        self._blocks = []
-        return Interactions(
-            _concatenate(users),
-            _concatenate(items),
-            np.concatenate(times) if has_times else None,
-            self._users.tokens,
-            self._items.tokens,
-            self._timestamps.kind,
-        )
+        users, user_names = self._users.finish()
+        items, item_names = self._items.finish()
+        times = cast(Times, np.concatenate(self._times)) if self._times else None
+        self._times = []
+        return Interactions(users, items, times, user_names, item_names, self._timestamps.kind)
 
-    def _find_faults(
-        self, frame: pl.DataFrame, times: pl.Series | None, ratings: pl.Series | None
-    ) -> list[tuple[pl.Series, str, str, str]]:
+    def _find_value_faults(self, times: pl.Series | None, ratings: pl.Series | None) -> list[_Fault]:
         faults = []
-        for role in ("user", "item"):
-            column = frame[role]
-            empty = column.is_null() | (column.str.strip_chars() == "").fill_null(value=True)
-            nul = column.str.contains("\0", literal=True).fill_null(value=False)
-            faults.append((empty, role, "empty_value", f"the {role} is empty; every row needs one"))
-            faults.append((nul, role, "nul_byte", f"the {role} holds a NUL character; remove it"))
-        if times is not None:
+        if times is not None and times.null_count():
             reason = (
-                "this is not an ISO 8601 time as in the first row"
+                "this is not an ISO 8601 time of the years 1 to 9999, as others in this column are"
                 if self._timestamps.kind == "iso8601"
                 else "this is not a number; timestamps are finite numbers, or ISO 8601 times in every row"
             )
-            faults.append((times.is_null(), "timestamp", "bad_timestamp", reason))
-        if ratings is not None:
+            faults.append(_Fault(times.is_null().to_numpy(), "timestamp", "bad_timestamp", reason))
+        if ratings is not None and ratings.null_count():
             reason = "this is not a number; with min_rating every row needs a finite rating"
-            faults.append((ratings.is_null(), "rating", "bad_rating", reason))
-        return [fault for fault in faults if fault[0].any()]
+            faults.append(_Fault(ratings.is_null().to_numpy(), "rating", "bad_rating", reason))
+        return faults
 
-    def _keep(self, frame: pl.DataFrame, times: pl.Series | None, ratings: pl.Series | None, good: pl.Series) -> None:
+    def _describe(self, fault: _Fault, frame: pl.DataFrame, ids: dict[str, _Ids]) -> list[Problem]:
+        rows = np.flatnonzero(fault.rows)[: self._log.room]
+        if fault.role in ids:
+            found = ids[fault.role]
+            values = [found.distinct[code].as_py() if code >= 0 else None for code in found.codes[rows].tolist()]
+        else:
+            # A moment that is out of range cannot be shown as one.
+            values = frame[fault.role].gather(rows).to_physical().to_list()
+        label = self._labels[fault.role]
+        return [
+            Problem(fault.reason, fault.code, line, label, None if value is None else shorten(str(value)))
+            for line, value in zip(frame[LINE].gather(rows), values, strict=True)
+        ]
+
+    def _keep(self, users: _Ids, items: _Ids, times: pl.Series | None, ratings: pl.Series | None, good: Mask) -> None:
         if ratings is not None:
-            liked = (ratings >= self._min_rating).fill_null(value=False)
-            self.num_below_rating += int((good & ~liked).sum())
-            good = good & liked
+            liked = (ratings >= self._min_rating).fill_null(value=False).to_numpy()
+            self.num_below_rating += int(np.count_nonzero(good & ~liked))
+            good &= liked
         if not good.any():
             return
-        kept = frame if good.all() else frame.filter(good)
-        kept_times = None if times is None else times.filter(good).to_numpy()
-        self._blocks.append((self._users.encode(kept["user"]), self._items.encode(kept["item"]), kept_times))
+        chosen = slice(None) if good.all() else good
+        self._users.append(users.codes[chosen], users.distinct)
+        self._items.append(items.codes[chosen], items.distinct)
+        if times is not None:
+            self._times.append(times.to_numpy()[chosen])
 
 
 def require_max_rows(num_rows: int, max_rows: int | None) -> None:
@@ -144,5 +176,14 @@ def require_max_rows(num_rows: int, max_rows: int | None) -> None:
         )
 
 
-def _concatenate(blocks: tuple[NDArray[np.int32], ...]) -> NDArray[np.int32]:
-    return np.concatenate(blocks) if blocks else np.zeros(0, dtype=np.int32)
+def _find_id_faults(role: str, ids: _Ids) -> list[_Fault]:
+    strings = ids.strings
+    blank = ids.rows_of(strings.is_null() | (strings.str.strip_chars() == "")) | (ids.codes < 0)
+    nul = ids.rows_of(strings.str.contains("\0", literal=True))
+    long = ids.rows_of(strings.str.len_chars() > MAX_TOKEN_CHARACTERS)
+    faults = [
+        _Fault(blank, role, "empty_value", f"the {role} is empty; every row needs one"),
+        _Fault(nul, role, "nul_byte", f"the {role} holds a NUL character; remove it"),
+        _Fault(long, role, "value_too_long", f"the {role} is longer than {MAX_TOKEN_CHARACTERS} characters; give a shorter id"),
+    ]
+    return [fault for fault in faults if fault.rows.any()]

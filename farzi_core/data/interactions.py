@@ -14,18 +14,21 @@ from typing import Any
 
 from farzi_core.config import DataFormat
 from farzi_core.data.columns import INTER_DEFAULTS, ResolvedColumns, resolve_delimited, resolve_named
-from farzi_core.data.delimited import FieldLayout, RowBlock, read_rows
+from farzi_core.data.delimited import FieldLayout, read_rows
 from farzi_core.data.interaction_rows import InteractionCollector, Interactions, require_max_rows
 from farzi_core.data.json_rows import first_object, read_json_rows
 from farzi_core.data.line_blocks import BLOCK_BYTES, PYTHON_BLOCK_BYTES, LineBlocks, OnProgress
 from farzi_core.data.parquet_rows import ParquetRows
-from farzi_core.data.problems import ProblemLog
+from farzi_core.data.problems import ProblemLog, shorten
 from farzi_core.data.quoting import find_bad_quote, parse_record
+from farzi_core.data.row_blocks import RowBlock
 from farzi_core.data_options import ColumnMapping, DatasetOptions
 from farzi_core.errors import DataError
 
 _DELIMITERS = {"csv": ",", "tsv": "\t", "inter": "\t"}
 _OTHER_DELIMITERS = (",", "\t", ";", "|", " ")
+# RecBole's four types; a user or item is one token, a time or rating one number.
+_INTER_TYPES = frozenset({"token", "token_seq", "float", "float_seq"})
 _INTER_ID_TYPES = frozenset({"token"})
 _INTER_NUMBER_TYPES = frozenset({"float", "token"})
 
@@ -37,11 +40,15 @@ class FoundInteractions:
     Attributes:
         interactions: its good rows.
         num_rows: rows, good and bad.
+        num_bad_rows: rows with a problem, or lines where a line holds several events.
+        num_below_rating: good rows that the option ``min_rating`` left out.
         reading: how the file was read, JSON values.
     """
 
     interactions: Interactions
     num_rows: int
+    num_bad_rows: int
+    num_below_rating: int
     reading: dict[str, Any]
 
 
@@ -86,7 +93,10 @@ def read_interactions(
             collector.add(block)
     if collector.num_below_rating:
         log.warnings.append(f"{collector.num_below_rating} rows rated below {options.min_rating} were left out")
-    return FoundInteractions(collector.finish(), collector.num_rows, {**table.reading, "columns": labels})
+    reading = {**table.reading, "columns": {role: shorten(label) for role, label in labels.items()}}
+    interactions = collector.finish()
+    num_bad_rows = collector.num_rows - collector.num_below_rating - len(interactions.users)
+    return FoundInteractions(interactions, collector.num_rows, num_bad_rows, collector.num_below_rating, reading)
 
 
 def _open_parquet(
@@ -103,8 +113,9 @@ def _open_parquet(
 
 
 def _open_json_lines(blocks: LineBlocks, columns: ColumnMapping | None, options: DatasetOptions, log: ProblemLog) -> _Table:
-    resolved = resolve_named(list(first_object(blocks)), columns or ColumnMapping(), options)
-    return _Table(resolved, read_json_rows(blocks, resolved.role_labels, log), {"line_is": "line"})
+    first = first_object(blocks)
+    resolved = resolve_named(list(first), columns or ColumnMapping(), options)
+    return _Table(resolved, read_json_rows(blocks, resolved.role_labels, first, log), {"line_is": "line"})
 
 
 def _open_delimited(
@@ -163,12 +174,15 @@ def _wrong_delimiter(line: str, delimiter: str, number: int) -> DataError:
 def _resolve_inter(fields: list[str], columns: ColumnMapping | None, options: DatasetOptions) -> ResolvedColumns:
     """Resolve the typed header of RecBole, ``user_id:token``; a mapping names the columns without their types."""
     typed = [field.strip().rpartition(":") for field in fields]
-    if not all(name and kind for name, _, kind in typed):
-        raise DataError(
-            f"the first line of an .inter file must name columns with types, as 'user_id:token'; found {fields[0]!r}",
-            code="bad_header",
-            line=1,
-        )
+    for position, (name, _, kind) in enumerate(typed):
+        if not name or kind not in _INTER_TYPES:
+            raise DataError(
+                "the first line of an .inter file must name columns with their types, as 'user_id:token'; field "
+                f"{position + 1} is {fields[position][:80]!r}, the types are {', '.join(sorted(_INTER_TYPES))}",
+                code="bad_header",
+                line=1,
+                column=str(position + 1),
+            )
     mapping = columns if columns is not None and columns.model_fields_set else INTER_DEFAULTS
     resolved = resolve_named([name for name, _, _ in typed], mapping, options)
     for role, position in resolved.positions.items():

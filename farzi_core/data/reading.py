@@ -41,10 +41,10 @@ class ReadResult:
 
     Attributes:
         dataset: None when the file is refused.
-        report: JSON object: ``num_rows``, ``num_problems``, ``problems`` (the first 1,000, each ``line, column, value,
-            reason, code``), ``warnings``, ``reading`` (how the file was understood), ``histograms`` (``sequence_length``,
-            ``popularity``, ``time``; each a list of ``low, high, count``) and ``statistics``; the last two are empty without
-            a data set.
+        report: JSON object: ``num_rows``, ``num_problems``, ``problem_counts`` (by code), ``problems`` (the first 1,000, each
+            ``line, column, value, reason, code``), ``dropped_rows`` (by cause), ``warnings``, ``reading`` (how the file was
+            understood), ``histograms`` (``sequence_length``, ``popularity``, ``time``; each a list of ``low, high, count``)
+            and ``statistics``; the last two are empty without a data set, and no row counts as dropped.
         preview: the first 20 sequences: ``name, num_events, events``.
     """
 
@@ -65,6 +65,7 @@ class _Reading:
 @dataclass(frozen=True)
 class _Content:
     dataset: SequenceDataset
+    dropped_rows: dict[str, int]
     histograms: dict[str, Any]
     statistics: dict[str, Any]
 
@@ -111,7 +112,7 @@ def read_dataset(
         return _refuse(reading)
     if content is None:
         return _refuse(reading)
-    report = _build_report(reading, content.histograms, content.statistics)
+    report = _build_report(reading, content)
     return ReadResult(content.dataset, report, preview_sequences(content.dataset))
 
 
@@ -130,7 +131,8 @@ def _read_text(
         return None
     dataset = found.dataset
     histograms = {"sequence_length": count_sizes(dataset.lengths), "popularity": count_popularity(dataset)}
-    return _Content(dataset, histograms, describe_text(dataset, found.num_train_events, dataset.vocabulary.ids[UNKNOWN]))
+    statistics = describe_text(dataset, found.num_train_events, dataset.vocabulary.ids[UNKNOWN])
+    return _Content(dataset, {"bad": found.num_rows - dataset.num_sequences}, histograms, statistics)
 
 
 def _read_events(
@@ -150,12 +152,17 @@ def _read_events(
     reading.num_rows, reading.how = found.num_rows, found.reading
     if _has_refused_rows(reading, options):
         return None
-    time_kind = found.interactions.time_kind
+    num_good, time_kind = len(found.interactions.users), found.interactions.time_kind
     dataset, times = assemble_sequences(found.interactions, options)
     histograms = {"sequence_length": count_sizes(dataset.lengths), "popularity": count_popularity(dataset)}
     if times is not None:
         histograms["time"] = count_times(times, time_kind)
-    return _Content(dataset, histograms, describe_interactions(dataset))
+    dropped = {
+        "bad": found.num_bad_rows,
+        "below_min_rating": found.num_below_rating,
+        "rare": num_good - dataset.num_events,
+    }
+    return _Content(dataset, dropped, histograms, describe_interactions(dataset, times))
 
 
 def _has_refused_rows(reading: _Reading, options: DatasetOptions) -> bool:
@@ -171,16 +178,18 @@ def _require_format(task: Task, data_format: DataFormat) -> None:
 
 
 def _refuse(reading: _Reading) -> ReadResult:
-    return ReadResult(None, _build_report(reading, {}, {}), [])
+    return ReadResult(None, _build_report(reading, None), [])
 
 
-def _build_report(reading: _Reading, histograms: dict[str, Any], statistics: dict[str, Any]) -> dict[str, Any]:
+def _build_report(reading: _Reading, content: _Content | None) -> dict[str, Any]:
     return {
         "num_rows": reading.num_rows,
         "num_problems": reading.log.num_problems,
+        "problem_counts": {code: count for code, count in reading.log.counts.most_common() if count},
         "problems": reading.log.to_json(),
+        "dropped_rows": {} if content is None else content.dropped_rows,
         "warnings": reading.log.warnings,
         "reading": reading.how or {},
-        "histograms": histograms,
-        "statistics": statistics,
+        "histograms": {} if content is None else content.histograms,
+        "statistics": {} if content is None else content.statistics,
     }

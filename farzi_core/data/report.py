@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from farzi_core.data.problems import shorten
 from farzi_core.data.sequences import SequenceDataset
 from farzi_core.data.splits import MIN_SPLIT_EVENTS
 from farzi_core.data.timestamps import TimeKind
@@ -34,8 +35,9 @@ def count_sizes(sizes: NDArray[np.integer]) -> list[Bin]:
 def count_times(times: Times, kind: TimeKind | None) -> list[Bin]:
     """Return a histogram of equal spans of time; ISO times come back as ISO times in UTC."""
     low, high = times.min().item(), times.max().item()
-    counts, edges = np.histogram(times.astype(np.float64), bins=_TIME_BINS if high > low else 1, range=(low, high))
-    bounds = [_show_time(edge, kind) for edge in [low, *edges[1:-1].tolist(), high]]
+    # Halved, because the distance of two floats may be larger than any float.
+    counts, edges = np.histogram(times / 2.0, bins=_TIME_BINS if high > low else 1, range=(low / 2.0, high / 2.0))
+    bounds = [_show_time(edge, kind) for edge in [low, *(2.0 * edges[1:-1]).tolist(), high]]
     return [
         {"low": start, "high": end, "count": int(count)}
         for start, end, count in zip(bounds[:-1], bounds[1:], counts, strict=True)
@@ -58,17 +60,19 @@ def describe_dataset(dataset: SequenceDataset) -> dict[str, Any]:
     }
 
 
-def describe_interactions(dataset: SequenceDataset) -> dict[str, Any]:
+def describe_interactions(dataset: SequenceDataset, times: Times | None) -> dict[str, Any]:
     """Return the statistics of recommendation.
 
     ``share_repeated_events``: share of events that occurred before in their sequence; whether repeats are natural decides
-    whether events of the history stay candidates.
+    whether events of the history stay candidates. ``num_duplicate_rows``: rows whose user, item and time are those of another
+    row before; None without times, where a duplicate cannot be told from a repeated event.
     """
     owners = np.repeat(np.arange(dataset.num_sequences, dtype=np.int64), dataset.lengths)
     num_distinct = pl.Series(owners * dataset.vocab_size + dataset.events).n_unique()
     return {
         **describe_dataset(dataset),
         "share_repeated_events": 1.0 - num_distinct / dataset.num_events,
+        "num_duplicate_rows": None if times is None else _count_duplicates(owners, dataset, times),
         "num_short_sequences": int((dataset.lengths < MIN_SPLIT_EVENTS).sum()),
     }
 
@@ -93,15 +97,27 @@ def count_popularity(dataset: SequenceDataset) -> list[Bin]:
 
 
 def preview_sequences(dataset: SequenceDataset) -> list[dict[str, Any]]:
-    """Return the first sequences, their first events in the user's own ids or words."""
+    """Return the first sequences, their first events in the user's own ids or words, escaped as values of problems are."""
     return [
         {
-            "name": None if dataset.names is None else dataset.names[index],
+            "name": None if dataset.names is None else shorten(dataset.names[index]),
             "num_events": int(dataset.lengths[index]),
-            "events": dataset.vocabulary.decode(dataset.sequence(index)[:PREVIEW_EVENTS].tolist()),
+            "events": [
+                shorten(token) for token in dataset.vocabulary.decode(dataset.sequence(index)[:PREVIEW_EVENTS].tolist())
+            ],
         }
         for index in range(min(PREVIEW_SEQUENCES, dataset.num_sequences))
     ]
+
+
+def _count_duplicates(owners: NDArray[np.int64], dataset: SequenceDataset, times: Times) -> int:
+    """Count within the stretches of one user at one time: the rows are in the order of users and times."""
+    is_new = np.ones(len(times), dtype=np.bool_)
+    is_new[1:] = (owners[1:] != owners[:-1]) | (times[1:] != times[:-1])
+    tied = ~is_new
+    tied[:-1] |= tied[1:]
+    stretches = np.cumsum(is_new)[tied]
+    return len(stretches) - pl.Series(stretches * dataset.vocab_size + dataset.events[tied]).n_unique()
 
 
 def _show_time(value: float, kind: TimeKind | None) -> float | int | str:

@@ -15,8 +15,7 @@ import numpy as np
 from farzi_core.data.interaction_rows import Interactions, require_max_rows
 from farzi_core.data.interactions import FoundInteractions
 from farzi_core.data.line_blocks import PYTHON_BLOCK_BYTES, LineBlock, LineBlocks, OnProgress
-from farzi_core.data.problems import Problem, ProblemLog, shorten
-from farzi_core.data.token_encoding import TokenEncoder
+from farzi_core.data.problems import MAX_TOKEN_CHARACTERS, Problem, ProblemLog, shorten
 from farzi_core.errors import DataError
 
 Layout = Literal["pairs", "sequences"]
@@ -47,7 +46,8 @@ def read_sequence_lines(
             collector.add(block)
     if collector.num_continued:
         log.warnings.append(f"{collector.num_continued} lines continue the sequence of a user who had a line before")
-    return FoundInteractions(collector.finish(), collector.num_rows, {"line_is": "line", "layout": layout})
+    reading = {"line_is": "line", "layout": layout}
+    return FoundInteractions(collector.finish(), collector.num_rows, log.num_problems, 0, reading)
 
 
 def _decide_layout(blocks: LineBlocks) -> tuple[Layout, str]:
@@ -69,6 +69,14 @@ def _decide(lines: list[list[str]]) -> tuple[Layout, str]:
     return "sequences", sample
 
 
+class _Codes(dict[str, int]):
+    """The code of every string met; a new one gets the next."""
+
+    def __missing__(self, token: str) -> int:
+        self[token] = code = len(self)
+        return code
+
+
 class _LineCollector:
     def __init__(self, layout: Layout, log: ProblemLog, max_rows: int | None) -> None:
         self.num_rows = 0
@@ -76,7 +84,7 @@ class _LineCollector:
         self._layout = layout
         self._log = log
         self._max_rows = max_rows
-        self._user_codes, self._item_codes = TokenEncoder(), TokenEncoder()
+        self._user_codes, self._item_codes = _Codes(), _Codes()
         self._users, self._items = array("i"), array("i")
 
     def add(self, block: LineBlock) -> None:
@@ -88,10 +96,10 @@ class _LineCollector:
     def _add_clean_pairs(self, block: LineBlock) -> bool:
         """Keep a block of nothing but pairs at once; return whether it was one."""
         lines = [fields for line in block.data.decode().split("\n") if (fields := line.split())]
-        if b"\0" in block.data or any(len(fields) != 2 for fields in lines):
+        if b"\0" in block.data or any(len(fields) != 2 or _find_long(fields) is not None for fields in lines):
             return False
-        self._users.extend(map(self._user_codes.code, [fields[0] for fields in lines]))
-        self._items.extend(map(self._item_codes.code, [fields[1] for fields in lines]))
+        self._users.extend(map(self._user_codes.__getitem__, [fields[0] for fields in lines]))
+        self._items.extend(map(self._item_codes.__getitem__, [fields[1] for fields in lines]))
         self.num_rows += len(lines)
         return True
 
@@ -112,24 +120,30 @@ class _LineCollector:
     def finish(self) -> Interactions:
         users = np.frombuffer(self._users, dtype=np.int32) if self._users else np.zeros(0, dtype=np.int32)
         items = np.frombuffer(self._items, dtype=np.int32) if self._items else np.zeros(0, dtype=np.int32)
-        return Interactions(users, items, None, self._user_codes.tokens, self._item_codes.tokens)
+        return Interactions(users, items, None, tuple(self._user_codes), tuple(self._item_codes))
 
     def _keep(self, fields: list[str]) -> None:
-        num_users = len(self._user_codes.codes)
-        user = self._user_codes.code(fields[0])
+        num_users = len(self._user_codes)
+        user = self._user_codes[fields[0]]
         if self._layout == "pairs":
             self._users.append(user)
-            self._items.append(self._item_codes.code(fields[1]))
+            self._items.append(self._item_codes[fields[1]])
             return
         self.num_continued += user < num_users
         self._users.extend([user] * (len(fields) - 1))
-        self._items.extend(map(self._item_codes.code, fields[1:]))
+        self._items.extend(map(self._item_codes.__getitem__, fields[1:]))
 
     def _find_problem(self, fields: list[str], number: int, line: str) -> Problem | None:
         if "\0" in line:
             column = next(position for position, field in enumerate(fields, 1) if "\0" in field)
             reason = "the line holds a NUL byte, which no text has; remove it"
             return Problem(reason, "nul_byte", number, str(column), shorten(line))
+        long = _find_long(fields)
+        if long is not None:
+            reason = (
+                f"an id is longer than {MAX_TOKEN_CHARACTERS} characters; give a shorter one, and put white space between ids"
+            )
+            return Problem(reason, "value_too_long", number, str(long + 1), shorten(fields[long]))
         if len(fields) == 1:
             reason = "the line holds a user without an item; give at least 'user item'"
             return Problem(reason, "wrong_field_count", number, "2", shorten(line))
@@ -137,3 +151,10 @@ class _LineCollector:
             reason = f"the line has {len(fields)} fields where the file has 'user item' on every line; give two"
             return Problem(reason, "wrong_field_count", number, "3", shorten(line))
         return None
+
+
+def _find_long(fields: list[str]) -> int | None:
+    """Return the 0-based position of the first field that is no id for its length."""
+    if max(map(len, fields)) <= MAX_TOKEN_CHARACTERS:
+        return None
+    return next(position for position, field in enumerate(fields) if len(field) > MAX_TOKEN_CHARACTERS)

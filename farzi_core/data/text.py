@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from farzi_core.data.interaction_rows import require_max_rows
 from farzi_core.data.line_blocks import PYTHON_BLOCK_BYTES, LineBlock, LineBlocks, OnProgress
-from farzi_core.data.problems import Problem, ProblemLog, shorten
+from farzi_core.data.problems import MAX_TOKEN_CHARACTERS, Problem, ProblemLog, shorten
 from farzi_core.data.sequences import SequenceDataset, Vocabulary
 from farzi_core.data_options import END_OF_LINE, DatasetOptions, Tokenizer
 from farzi_core.errors import DataError
@@ -87,6 +87,18 @@ def count_held_out_lines(num_lines: int, options: DatasetOptions) -> tuple[int, 
     return num_validation, num_test
 
 
+def _find_problem(line: str, tokens: list[str], number: int) -> Problem | None:
+    if "\0" in line:
+        position = str(line.index("\0") + 1)
+        reason = f"character {position} of the line is a NUL byte, which no text has; remove it"
+        return Problem(reason, "nul_byte", number, position, shorten(line))
+    longest = max(tokens, key=len)
+    if len(longest) > MAX_TOKEN_CHARACTERS:
+        reason = f"a word is longer than {MAX_TOKEN_CHARACTERS} characters; put white space between words, or use characters"
+        return Problem(reason, "value_too_long", number, str(line.find(longest) + 1), shorten(longest))
+    return None
+
+
 class _TextCollector:
     def __init__(self, options: DatasetOptions, log: ProblemLog, max_rows: int | None) -> None:
         self.num_rows = 0
@@ -105,10 +117,9 @@ class _TextCollector:
             if not tokens:
                 continue
             self.num_rows += 1
-            if "\0" in line:
-                position = str(line.index("\0") + 1)
-                reason = f"character {position} of the line is a NUL byte, which no text has; remove it"
-                problems.append(Problem(reason, "nul_byte", number, position, shorten(line)))
+            problem = _find_problem(line, tokens, number)
+            if problem is not None:
+                problems.append(problem)
                 continue
             self._keep(tokens)
         self._log.extend(problems)

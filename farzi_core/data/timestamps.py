@@ -1,11 +1,12 @@
 """Times as numbers that sort: whole numbers, floats, or ISO 8601. Knows nothing of files.
 
-The unit of a number is the user's own; ISO times become microseconds since 1970 UTC, and count as UTC where they name no zone.
+The unit of a number is the user's own; ISO times, of the years 1 to 9999, become microseconds since 1970 UTC, and count as
+UTC where they name no zone.
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 import polars as pl
@@ -13,6 +14,9 @@ import polars as pl
 TimeKind = Literal["number", "iso8601"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST_MICROSECOND = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
+_LAST_MICROSECOND = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
+_MICROSECONDS = {"us": 1, "ms": 1_000, "day": 86_400_000_000}
 
 
 class TimestampParser:
@@ -29,9 +33,11 @@ class TimestampParser:
         """
         if column.dtype == pl.String:
             return self._parse_strings(column.str.strip_chars())
-        if column.dtype in (pl.Date, pl.Datetime):
+        if isinstance(column.dtype, pl.Date | pl.Datetime):
             self.kind = "iso8601"
-            return column.cast(pl.Datetime("us")).cast(pl.Int64)
+            return _to_microseconds(column, column.dtype)
+        if self.kind == "iso8601":
+            return pl.repeat(None, column.len(), dtype=pl.Int64, eager=True)
         self.kind = "number"
         if column.dtype.is_integer():
             return column.cast(pl.Int64, strict=False)
@@ -59,15 +65,28 @@ def is_timestamp(value: str) -> bool:
 
 
 def _kind_of(column: pl.Series) -> TimeKind | None:
-    numbers, times = parse_numbers(column).is_not_null(), _parse_iso(column).is_not_null()
-    first = (numbers | times).arg_max() if (numbers | times).any() else None
-    if first is None:
-        return None
-    return "number" if numbers[first] else "iso8601"
+    numbers = parse_numbers(column).is_not_null()
+    first_number = int(numbers.cast(pl.Int8).arg_max() or 0) if numbers.any() else column.len()
+    if _parse_iso(column.head(first_number)).is_not_null().any():
+        return "iso8601"
+    return "number" if first_number < column.len() else None
 
 
 def _finite(column: pl.Series) -> pl.Series:
     return column.set(~column.is_finite().fill_null(value=False), None)
+
+
+def _to_microseconds(column: pl.Series, kind: pl.Date | pl.Datetime) -> pl.Series:
+    """Return dates or moments as Int64, null outside the years 1 to 9999."""
+    units = column.to_physical().cast(pl.Int64)
+    if isinstance(kind, pl.Datetime) and kind.time_unit == "ns":
+        return units // 1_000  # an Int64 of nanoseconds is inside
+    factor = _MICROSECONDS[kind.time_unit] if isinstance(kind, pl.Datetime) else _MICROSECONDS["day"]
+    return _between(units, -(-_FIRST_MICROSECOND // factor), _LAST_MICROSECOND // factor) * factor
+
+
+def _between(column: pl.Series, low: int, high: int) -> pl.Series:
+    return column.set(~column.is_between(low, high).fill_null(value=True), None)
 
 
 def _parse_iso(column: pl.Series) -> pl.Series:
@@ -78,7 +97,7 @@ def _parse_iso(column: pl.Series) -> pl.Series:
     if len(left):
         values = [_parse_one_iso(value) for value in column.gather(left)]
         times = times.scatter(left, pl.Series(values, dtype=pl.Int64))
-    return times
+    return _between(times, _FIRST_MICROSECOND, _LAST_MICROSECOND)
 
 
 def _parse_one_iso(value: str) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 import sys
@@ -146,9 +147,9 @@ BAD_ROWS: list[tuple[DataFormat, str, tuple[int, str, str], str]] = [
     ("csv", 'u1,"a,1', (4, "item", "unclosed_quote"), 'u1,"a,1'),
     ("csv", '"', (4, "user", "unclosed_quote"), '"'),
     ("csv", 'u1,"a"b,1', (4, "item", "malformed_quote"), 'u1,"a"b,1'),
-    ("csv", "u1,a\0,1", (4, "item", "nul_byte"), "u1,a\\0,1"),
-    ("csv", '"u1",a\0,1', (4, "item", "nul_byte"), '"u1",a\\0,1'),
-    ("inter", "u1\ta", (4, "timestamp", "wrong_field_count"), "u1\ta"),
+    ("csv", "u1,a\0,1", (4, "item", "nul_byte"), "u1,a\\x00,1"),
+    ("csv", '"u1",a\0,1', (4, "item", "nul_byte"), '"u1",a\\x00,1'),
+    ("inter", "u1\ta", (4, "timestamp", "wrong_field_count"), "u1\\ta"),
     ("jsonl", '{"user": "u1", "item": ', (4, "24", "not_json"), '{"user": "u1", "item": '),
     ("jsonl", "[]", (4, "", "not_json"), "[]"),
     ("jsonl", "[" * 100_000, (4, "", "not_json"), "[" * 199 + "…"),
@@ -158,11 +159,11 @@ BAD_ROWS: list[tuple[DataFormat, str, tuple[int, str, str], str]] = [
     ("jsonl", '{"user": true, "item": "a", "timestamp": 1}', (4, "user", "wrong_type"), "true"),
     ("jsonl", '{"user": null, "item": "a", "timestamp": 1}', (4, "user", "empty_value"), ""),
     ("jsonl", '{"user": "\\ud800", "item": "a", "timestamp": 1}', (4, "user", "not_utf8"), "'\\ud800'"),
-    ("jsonl", '{"user": "a\\u0000", "item": "a", "timestamp": 1}', (4, "user", "nul_byte"), "a\\0"),
+    ("jsonl", '{"user": "a\\u0000", "item": "a", "timestamp": 1}', (4, "user", "nul_byte"), "a\\x00"),
     ("jsonl", '{"user": "a", "item": "a", "timestamp": NaN}', (4, "timestamp", "bad_timestamp"), "nan"),
     ("sequences", "u1", (4, "2", "wrong_field_count"), "u1"),
     ("sequences", "u1 a b", (4, "3", "wrong_field_count"), "u1 a b"),
-    ("sequences", "u1 a\0", (4, "2", "nul_byte"), "u1 a\\0"),
+    ("sequences", "u1 a\0", (4, "2", "nul_byte"), "u1 a\\x00"),
 ]
 
 
@@ -213,6 +214,7 @@ def test_a_thousand_problems_are_kept_and_all_are_counted(tmp_path: Path) -> Non
     report = read_bytes(tmp_path, content, "csv").report
     assert len(report["problems"]) == 1000
     assert report["num_problems"] == 5000
+    assert report["problem_counts"] == {"bad_timestamp": 3000, "wrong_field_count": 2000}
     assert [problem["line"] for problem in report["problems"]] == sorted(p["line"] for p in report["problems"])
     skipped = read_bytes(tmp_path, content, "csv", bad_rows="skip").report
     assert len(skipped["problems"]) == 1000
@@ -241,6 +243,11 @@ WHOLE_FILES: list[tuple[DataFormat, bytes, str]] = [
     ("csv", b"user;item;timestamp\nu;a;1\n", "wrong_delimiter"),
     ("csv", b'user,"item\nu,a\n', "unclosed_quote"),
     ("inter", b"user_id\titem_id\nu\ta\n", "bad_header"),
+    ("inter", b"user_id:token\titem_id:int\nu\ta\n", "bad_header"),
+    ("inter", b"user_id:token\titem_id:token\tprice:Float\nu\ta\t1\n", "bad_header"),
+    ("inter", b":token\titem_id:token\nu\ta\n", "bad_header"),
+    ("inter", b"user_id:token\titem_id:token\ttimestamp:float_seq\nu\ta\t1\n", "wrong_type"),
+    ("csv", b"user,item," + b"x," * 10_000 + b"y\n", "too_many_columns"),
     ("inter", b"user_id:token\titem_id:token_seq\nu\ta\n", "wrong_type"),
     ("inter", b"uid:token\titem_id:token\nu\ta\n", "unknown_column"),
     ("jsonl", b'{"who": "u", "item": "a"}\n', "unknown_column"),
@@ -355,6 +362,96 @@ def test_the_report_describes_the_data(tmp_path: Path) -> None:
     assert report["reading"]["columns"] == {"user": "user", "item": "item", "timestamp": "timestamp"}
     assert result.preview[0] == {"name": "u1", "num_events": 3, "events": ["b", "c", "a"]}
     json.dumps(report)
+
+
+def test_the_report_counts_what_was_dropped_and_what_came_twice(tmp_path: Path) -> None:
+    header = "user,item,rating,timestamp\n"
+    rows = ["u,a,5,1", "u,a,5,1", "u,b,5,1", "u,a,5,2", "u,c,1,3", "v,a,5,1", "v,b,5,2", "v,rare,5,3", "v,a,5,x", "v,a"]
+    content = header + "\n".join([*rows, "u,a,5,1", "v,b,5,9"])
+    columns = {"user": "user", "item": "item", "timestamp": "timestamp", "rating": "rating"}
+    result = read_bytes(tmp_path, content, "csv", columns=columns, min_rating=3, min_item_events=2, bad_rows="skip")
+    assert result.report["dropped_rows"] == {"bad": 2, "below_min_rating": 1, "rare": 1}
+    assert result.report["statistics"]["num_events"] == 8
+    assert result.report["statistics"]["num_duplicate_rows"] == 2
+    untimed = read_bytes(tmp_path, "u a b a\nv b a\nw\n", "sequences", bad_rows="skip").report
+    assert untimed["statistics"]["num_duplicate_rows"] is None
+    assert untimed["dropped_rows"] == {"bad": 1, "below_min_rating": 0, "rare": 0}
+    refused = read_bytes(tmp_path, "u,a,x\n", "csv", header=False).report
+    assert (refused["dropped_rows"], refused["statistics"]) == ({}, {})
+
+
+@pytest.mark.parametrize("data_format", ["csv", "jsonl", "sequences", "parquet", "text"])
+def test_what_is_too_long_for_an_id_is_named(tmp_path: Path, data_format: DataFormat) -> None:
+    long = "x" * 1001
+    rows = [(user, long if at == 20 else item, at) for user, item, at in ROWS]
+    if data_format == "parquet":
+        users, items, times = zip(*rows, strict=True)
+        pq.write_table(pa.table({"user": users, "item": items, "timestamp": times}), tmp_path / "f")
+        result = read_dataset(tmp_path / "f", task=RECOMMENDATION, format="parquet")
+    else:
+        content = {
+            "csv": "".join(f"{user},{item},{at}\n" for user, item, at in rows),
+            "jsonl": "".join(json.dumps({"user": u, "item": i, "timestamp": t}) + "\n" for u, i, t in rows),
+            "sequences": "".join(f"{user} {item}\n" for user, item, _ in rows),
+            "text": "".join(f"{user} {item}\n" for user, item, _ in rows),
+        }[data_format]
+        result = read_bytes(tmp_path, content, data_format)
+    assert [(line, code) for line, _, code in places(result)] == [(4, "value_too_long")]
+    assert result.report["problems"][0]["value"] == "x" * 199 + "…"
+
+
+def test_what_cannot_be_seen_is_escaped_and_what_is_long_is_cut(tmp_path: Path) -> None:
+    header = f"user,item,timestamp,{'long' * 100},\u202eevil\0\x1b[2J\n"
+    report = read_bytes(tmp_path, f"{header}u,a,1,2,3,4\nu,\u202eb,1,2\nu,\x1b[2J,x,2,3\n", "csv").report
+    assert [problem["column"] for problem in report["problems"]] == ["6", "\\u202eevil\\x00\\x1b[2J", "timestamp"]
+    assert report["problems"][1]["value"] == "u,\\u202eb,1,2"
+    assert all(text.isprintable() for problem in report["problems"] for text in problem.values() if isinstance(text, str))
+    long = read_bytes(tmp_path, f"user,item,{'long' * 100}\nu,a\n", "csv").report["problems"][0]
+    assert long["column"] == ("long" * 100)[:79] + "…"
+
+
+@pytest.mark.parametrize("times", [("-1e308", "1e308"), ("-9223372036854775808", "9223372036854775807"), ("-0", "1e-300")])
+def test_the_farthest_times_have_a_histogram(tmp_path: Path, times: tuple[str, str]) -> None:
+    content = "user,item,timestamp\n" + "".join(f"{user},{item},{times[at > 6]}\n" for user, item, at in ROWS)
+    report = read_bytes(tmp_path, content, "csv").report
+    assert report["problems"] == []
+    spans = report["histograms"]["time"]
+    assert sum(span["count"] for span in spans) == len(ROWS)
+    assert (float(spans[0]["low"]), float(spans[-1]["high"])) == (float(times[0]), float(times[1]))
+    assert all(first["high"] == second["low"] for first, second in itertools.pairwise(spans))
+    json.dumps(report, allow_nan=False)
+
+
+def test_times_outside_the_years_are_bad_rows(tmp_path: Path) -> None:
+    far = [2**40, 0, -(2**40)]
+    moments = pa.array(far * 2, pa.timestamp("s"))
+    pq.write_table(pa.table({"user": list("uuuvvv"), "item": list("abcabc"), "timestamp": moments}), tmp_path / "f")
+    result = read_dataset(tmp_path / "f", task=RECOMMENDATION, format="parquet")
+    assert {code for _, _, code in places(result)} == {"bad_timestamp"}
+    assert [line for line, _, _ in places(result)] == [1, 3, 4, 6]
+
+
+def test_parquet_ids_follow_the_rows_whatever_the_dictionary(tmp_path: Path) -> None:
+    users, items, times = zip(*ROWS, strict=True)
+    dictionary = pa.DictionaryArray.from_arrays(
+        [{"d": 1, "c": 2, "b": 3, "a": 4}[i] for i in items], ["never", "d", "c", "b", "a"]
+    )
+    pq.write_table(pa.table({"user": users, "item": dictionary, "timestamp": times}), tmp_path / "f", row_group_size=2)
+    result = read_dataset(tmp_path / "f", task=RECOMMENDATION, format="parquet")
+    plain = read_bytes(tmp_path, join_rows(","), "csv").dataset
+    assert result.dataset is not None
+    assert plain is not None
+    assert result.dataset.vocabulary == plain.vocabulary
+    assert sequences_of(result.dataset) == sequences_of(plain)
+
+
+def test_a_footer_that_promises_other_rows_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    users, items, times = zip(*ROWS, strict=True)
+    pq.write_table(pa.table({"user": users, "item": items, "timestamp": times}), tmp_path / "f")
+    monkeypatch.setattr(pq.ParquetFile, "iter_batches", lambda *_args, **_options: iter(()))
+    result = read_dataset(tmp_path / "f", task=RECOMMENDATION, format="parquet")
+    assert places(result) == [(None, None, "parquet_unreadable")]
+    assert "promises 6 rows, but 0 are there" in result.report["problems"][0]["reason"]
 
 
 def test_progress_reaches_the_end(tmp_path: Path) -> None:
