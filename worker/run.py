@@ -42,7 +42,7 @@ def main(arguments: list[str]) -> int:
     writer = JobWriter(services.session_factory, lease)
     try:
         with within_request(None, os.environ.get(TRACEPARENT_VARIABLE)), span("run process", "internal"):
-            return _run(services, writer, stop)
+            return run_job(services, writer, stop)
     except LeaseLostError:
         return ExitCode.LEASE_LOST
     except Exception:
@@ -50,7 +50,8 @@ def main(arguments: list[str]) -> int:
         return ExitCode.INTERNAL_ERROR
 
 
-def _run(services: Services, writer: JobWriter, stop: threading.Event) -> ExitCode:
+def run_job(services: Services, writer: JobWriter, stop: threading.Event) -> ExitCode:
+    """Run the job that the writer's lease is of, and return how that ended."""
     with tempfile.TemporaryDirectory(prefix="farzi-run-") as directory:
         context = _make_context(services, writer, Path(directory), stop)
         try:
