@@ -20,6 +20,7 @@ from app.head_requests import HeadRequests
 from app.http_metrics import HttpMetrics
 from app.jobs import artifact_endpoints, event_endpoints
 from app.jobs import endpoints as job_endpoints
+from app.jobs import planning_endpoints as job_planning_endpoints
 from app.last_resort import LastResort
 from app.logging import configure_logging
 from app.migrate import prepare
@@ -40,6 +41,7 @@ ROUTERS = (
     unbuilt.router,
     dataset_endpoints.router,
     dataset_endpoints.content_router,
+    job_planning_endpoints.router,
     job_endpoints.router,
     event_endpoints.router,
     artifact_endpoints.router,

@@ -13,7 +13,6 @@ UNBUILT: dict[str, tuple[str, ...]] = {
     "/v1/datasets/{dataset_id}/uploads": ("GET", "POST"),
     "/v1/datasets/{dataset_id}/uploads/{upload_id}": ("GET", "DELETE"),
     "/v1/datasets/{dataset_id}/uploads/{upload_id}/complete": ("POST",),
-    "/v1/jobs/estimate": ("POST",),
     "/v1/webhook-endpoints": ("GET", "POST"),
     "/v1/webhook-endpoints/{endpoint_id}": ("GET", "PATCH", "DELETE"),
     "/v1/webhook-endpoints/{endpoint_id}/test": ("POST",),
