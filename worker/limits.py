@@ -3,18 +3,42 @@
 from __future__ import annotations
 
 import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from app.settings import Settings
 
-def limit_process(memory_bytes: int, cpu_s: int) -> None:
-    """Allow this process ``memory_bytes`` and ``cpu_s`` beyond what it already uses, and no core dump.
+
+@contextmanager
+def limited_process(memory_bytes: int, cpu_s: int) -> Iterator[None]:
+    """Allow this process ``memory_bytes`` and ``cpu_s`` beyond what it already uses, until the block ends; never a core dump.
 
     Too much memory raises MemoryError or aborts; too much time ends the process with SIGXCPU.
     """
-    _limit(resource.RLIMIT_AS, _address_space_bytes() + memory_bytes)
     used = resource.getrusage(resource.RUSAGE_SELF)
-    _limit(resource.RLIMIT_CPU, int(used.ru_utime + used.ru_stime) + cpu_s)
+    limits = {
+        resource.RLIMIT_AS: _address_space_bytes() + memory_bytes,
+        resource.RLIMIT_CPU: int(used.ru_utime + used.ru_stime) + cpu_s,
+    }
+    before = {which: resource.getrlimit(which) for which in limits}
     _limit(resource.RLIMIT_CORE, 0)
+    for which, value in limits.items():
+        _limit(which, value)
+    try:
+        yield
+    finally:
+        # What comes after is the service's own: it must be able to say that the file was too much.
+        for which, limit in before.items():
+            resource.setrlimit(which, limit)
+
+
+def describe_limits(settings: Settings) -> str:
+    """Return what the owner of a file is told that broke a limit of its validation."""
+    return (
+        f"Reading the file took more than {settings.validation_memory_bytes} bytes of memory or "
+        f"{settings.validation_cpu_s} s of processor time; upload a smaller file, or one with fewer distinct ids."
+    )
 
 
 def _limit(which: int, value: int) -> None:

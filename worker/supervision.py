@@ -24,6 +24,7 @@ from app.jobs.states import JobErrorCode, JobKind, JobStatus, StopRequest
 from app.request_context import current_request, within_request
 from app.settings import Settings
 from app.tracing import span
+from worker.limits import describe_limits
 from worker.log_tail import clean_tail
 from worker.process import ExitCode, RunProcess
 
@@ -158,15 +159,9 @@ class Supervisor:
             message = "An error of the service itself ended the run; the last lines of its log are among the job's events."
             endings.retry_later(session, job, JobErrorCode.INTERNAL, message, max_runs=max_runs, at=now)
         elif job.kind == JobKind.VALIDATION and exit_code in SELF_INFLICTED:
-            endings.fail(session, job, JobErrorCode.VALIDATION_LIMIT, self._limit_message(), retryable=False, at=now)
+            endings.fail(session, job, JobErrorCode.VALIDATION_LIMIT, describe_limits(self._settings), retryable=False, at=now)
         else:
             endings.lose(session, job, _describe_exit(exit_code), max_runs=max_runs, at=now)
-
-    def _limit_message(self) -> str:
-        return (
-            f"Reading the file took more than {self._settings.validation_memory_bytes} bytes of memory or "
-            f"{self._settings.validation_cpu_s} s of processor time; upload a smaller file."
-        )
 
 
 def _carry_out(session: Session, job: Job, reason: StopReason, now: datetime) -> None:

@@ -5,7 +5,10 @@ The file is the user's: whatever it holds ends in a verdict on the data set, and
 
 from __future__ import annotations
 
+import errno
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,23 +19,21 @@ from app.datasets.verdicts import ValidatedContent, accept_dataset, refuse_datas
 from app.jobs.endings import succeed
 from app.jobs.leases import lock_held
 from app.jobs.states import JobErrorCode
+from app.settings import Settings
 from farzi_core.config import DataFormat, Task
 from farzi_core.data.reading import ReadResult, read_dataset
 from farzi_core.data.sequences import SequenceDataset
 from farzi_core.data_options import ColumnMapping, DatasetOptions
 from farzi_core.errors import FarziError
 from worker.context import RunContext
-from worker.limits import limit_process
-
-PARSER_BROKE = "The parser could not get through the file within its limits; upload a smaller file, or another format."
+from worker.limits import describe_limits, limited_process
 
 
 def run_validation(context: RunContext) -> None:
     """Read the upload and write the verdict.
 
     Raises:
-        MemoryError: the file takes more memory than it may.
-        FarziError: the parser broke on it.
+        FarziError: ``validation_limit``: the file takes more memory than it may, or a parser broke on it.
     """
     # There is nothing to save, and a long call into a parser would not notice a flag.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -40,15 +41,27 @@ def run_validation(context: RunContext) -> None:
     assert context.dataset.content_key is not None, "validation before the upload"
     context.store.fetch_file(context.dataset.content_key, upload)
     polars.LazyFrame({"event": [0]}).collect()  # starts the library's threads: the limit is for the file, not for them
-    limit_process(context.settings.validation_memory_bytes, context.settings.validation_cpu_s)
-    try:
+    with _within_limits(context.settings):
         result = _read(context, upload)
-    except polars.exceptions.PanicException as error:  # no Exception, so that it would pass for a crash and be tried again
-        raise FarziError(PARSER_BROKE, code=JobErrorCode.VALIDATION_LIMIT) from error
+        canonical = context.directory / "canonical.parquet"
+        if result.dataset is not None:
+            result.dataset.write_parquet(canonical)
     if result.dataset is None:
         _refuse(context, result.report)
     else:
-        _accept(context, result, result.dataset)
+        _accept(context, result, result.dataset, canonical)
+
+
+@contextmanager
+def _within_limits(settings: Settings) -> Iterator[None]:
+    """Give every way of running out of memory one name; a panic is no Exception, and would pass for a crash."""
+    try:
+        with limited_process(settings.validation_memory_bytes, settings.validation_cpu_s):
+            yield
+    except (MemoryError, polars.exceptions.PanicException, OSError) as error:
+        if isinstance(error, OSError) and error.errno != errno.ENOMEM:
+            raise
+        raise FarziError(describe_limits(settings), code=JobErrorCode.VALIDATION_LIMIT) from error
 
 
 def _read(context: RunContext, upload: Path) -> ReadResult:
@@ -64,9 +77,7 @@ def _read(context: RunContext, upload: Path) -> ReadResult:
     )
 
 
-def _accept(context: RunContext, result: ReadResult, dataset: SequenceDataset) -> None:
-    canonical = context.directory / "canonical.parquet"
-    dataset.write_parquet(canonical)
+def _accept(context: RunContext, result: ReadResult, dataset: SequenceDataset, canonical: Path) -> None:
     key = f"datasets/{context.dataset.id}/{context.lease.token}/canonical.parquet"
     context.store.put_file(key, canonical)
     summary = dataset.summary()

@@ -75,9 +75,11 @@ def test_a_file_that_takes_too_much_is_invalid_at_once(tmp_path: Path, limit: st
         job = service.wait_for_end(job_id)
         dataset = service.dataset(dataset_id)
         assert dataset.status == DatasetStatus.INVALID
-        assert job.error_code in {"out_of_memory", "validation_limit"}
+        assert job.error_code == "validation_limit"
         assert dataset.report is not None
-        assert dataset.report["problems"][0]["code"] == job.error_code
+        problem = dataset.report["problems"][0]
+        assert problem["code"] == job.error_code
+        assert str({"memory": 2**28, "time": 1}[limit]) in problem["reason"]
         assert len(service.runs(job_id)) == 1, "the same file would end the next run in the same way"
     finally:
         service.close()
