@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
@@ -11,7 +11,8 @@ from sqlalchemy.orm import Session
 from app.datasets import repository, service
 from app.datasets.models import Dataset
 from app.datasets.receiving import SPOOL_DIRECTORY, check_headers, received
-from app.datasets.schemas import DatasetCreate, DatasetOut, PreviewOut
+from app.datasets.report_schemas import PreviewOut, ReportOut
+from app.datasets.schemas import DatasetCreate, DatasetOut
 from app.dependencies import AuthenticatedRoute, DatasetPost, DatasetReader, DatasetWriter, InServices, StreamedRoute
 from app.idempotency import Answer
 from app.pagination import PageQuery, make_page
@@ -76,18 +77,22 @@ def get_dataset(dataset_id: str, caller: DatasetReader, services: InServices) ->
 
 @router.get("/{dataset_id}/preview")
 def get_preview(dataset_id: str, caller: DatasetReader, services: InServices) -> PreviewOut:
-    """Return the first sequences as they were understood."""
+    """Return the first 20 sequences as they were understood; there are none of an invalid data set."""
     with services.reading_sessions() as session:
         dataset = service.get_validated(session, caller.tenant_id, dataset_id)
-    return PreviewOut(data=dataset.preview or [])
+    return PreviewOut.model_validate({"data": dataset.preview or []})
 
 
 @router.get("/{dataset_id}/report")
-def get_report(dataset_id: str, caller: DatasetReader, services: InServices) -> dict[str, Any]:
-    """Return what validation found: problems by line and column, and histograms."""
+def get_report(dataset_id: str, caller: DatasetReader, services: InServices) -> ReportOut:
+    """Return what validation found.
+
+    The first 1,000 problems by line and column, their totals by code, what was dropped, figures of the data set, and histograms
+    of sequence length, popularity and time.
+    """
     with services.reading_sessions() as session:
         dataset = service.get_validated(session, caller.tenant_id, dataset_id)
-    return dataset.report or {}
+    return ReportOut.of(dataset)
 
 
 @router.delete("/{dataset_id}", status_code=204)

@@ -60,9 +60,3 @@ class DatasetOut(OutputModel):
     @classmethod
     def of(cls, row: Dataset) -> Self:
         return cls.model_validate(row)
-
-
-class PreviewOut(OutputModel):
-    """The first sequences, in the user's own ids or words."""
-
-    data: list[dict[str, Any]]

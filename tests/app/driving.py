@@ -117,7 +117,7 @@ def make_ready(client: TestClient | httpx.Client, services: Services, **fields: 
         vocab_size=50,
         max_sequence_length=LONGEST,
         report={"num_problems": 0, "problems": []},
-        preview=[{"events": ["2", "3"]}],
+        preview=[{"name": "1", "num_events": 2, "events": ["2", "3"]}],
     )
     with services.sessions.begin() as session:
         accept_dataset(session, dataset_id, found, at=database_now(session))

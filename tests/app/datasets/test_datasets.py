@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
+from app.datasets.report_schemas import ReportOut
 from app.services import Services
 from app.storage import ObjectMissingError
+from farzi_core.data.reading import read_dataset
 from tests.app.driving import CONTENT, claim_job, code_of, declare, make_invalid, make_ready, pointers_of, submit, upload
+
+OPTIONAL = ("dropped_rows", "reading", "histograms", "statistics")
 
 
 def test_a_declared_data_set_awaits_its_upload(client: TestClient) -> None:
@@ -75,12 +80,31 @@ def test_report_and_preview_come_with_validation(client: TestClient, services: S
     for part in ("report", "preview"):
         assert code_of(client.get(f"/v1/datasets/{waiting}/{part}"), 409) == "dataset_not_ready"
     ready = make_ready(client, services)
-    assert client.get(f"/v1/datasets/{ready}/preview").json() == {"data": [{"events": ["2", "3"]}]}
+    assert client.get(f"/v1/datasets/{ready}/preview").json() == {"data": [{"name": "1", "num_events": 2, "events": ["2", "3"]}]}
     assert client.get(f"/v1/datasets/{ready}/report").json()["num_problems"] == 0
     invalid = make_invalid(client, services)
     assert client.get(f"/v1/datasets/{invalid}").json()["status"] == "invalid"
     assert client.get(f"/v1/datasets/{invalid}/report").json()["problems"][0]["reason"] == "line 2 has 1 field"
     assert client.get(f"/v1/datasets/{invalid}/preview").json() == {"data": []}
+
+
+def test_reports_have_one_shape(client: TestClient, services: Services, tmp_path: Path) -> None:
+    """What validation writes, whole or cut short, is what the API documents; nothing is left out."""
+    (tmp_path / "good").write_text("user,item,timestamp\n" + "".join(f"{n % 5},{n % 3},{n}\n" for n in range(30)))
+    (tmp_path / "text").write_text("a b c\n" * 20 + "d a\n")
+    read = [
+        read_dataset(tmp_path / "good", task="sequential_recommendation", format="csv").report,
+        read_dataset(tmp_path / "text", task="language_modeling", format="text").report,
+        read_dataset(tmp_path / "text", task="sequential_recommendation", format="sequences").report,
+        read_dataset(tmp_path / "good", task="sequential_recommendation", format="parquet").report,
+    ]
+    for report in read:
+        shown = ReportOut.model_validate(report).model_dump(exclude_unset=True)
+        assert shown == {key: value or (value if key not in OPTIONAL else None) for key, value in report.items()}
+    invalid = client.get(f"/v1/datasets/{make_invalid(client, services)}/report").json()
+    assert invalid.keys() == ReportOut.model_fields.keys()
+    assert [invalid[key] for key in OPTIONAL] == [None] * len(OPTIONAL)
+    assert (invalid["num_rows"], invalid["problem_counts"], invalid["warnings"]) == (None, {}, [])
 
 
 def test_validations_are_not_the_callers_jobs(client: TestClient) -> None:
