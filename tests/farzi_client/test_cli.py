@@ -72,9 +72,9 @@ def test_lists(server: UnrulyServer, capsys: Capture) -> None:
     server.on("GET", "/v1/jobs", reply({"data": [JOB], "has_more": False, "next_cursor": None}))
     assert "1,234" in run_farzi(capsys, "dataset", "list").out
     assert json.loads(run_farzi(capsys, "dataset", "list", "--json").out) == [READY]
-    ran = run_farzi(capsys, "job", "list", "--status", "running", "--metadata", "team=a")
+    ran = run_farzi(capsys, "job", "list", "--status", "running", "--status", "queued", "--metadata", "team=a")
     assert (ran.code, "30 %" in ran.out) == (0, True)
-    assert "status=running" in server.requests("GET", "/v1/jobs")[0].path
+    assert "status=running&status=queued" in server.requests("GET", "/v1/jobs")[0].path
     assert "metadata%5Bteam%5D=a" in server.requests("GET", "/v1/jobs")[0].path
 
 
@@ -91,6 +91,72 @@ def test_a_distillation_is_submitted_with_its_spec(server: UnrulyServer, capsys:
         "spec": {"preset": "quick", "seed": 7},
         "deadline_s": 60.0,
     }
+
+
+def test_an_evaluation_is_submitted_with_its_students(server: UnrulyServer, capsys: Capture, tmp_path: Path) -> None:
+    server.on("POST", "/v1/jobs", reply({**JOB, "kind": "evaluation", "source_job_id": "job_0"}, status=202))
+    spec = tmp_path / "spec.json"
+    spec.write_text('{"seed": 7, "students": ["fmlp"]}')
+    ran = run_farzi(capsys, "evaluate", "job_0", "--spec", str(spec), "--students", "sasrec, narm", "--num-seeds", "5")
+    assert (ran.code, "job_0" in ran.out) == (0, True)
+    body = json.loads(server.requests("POST", "/v1/jobs")[0].body)
+    wanted = {"seed": 7, "students": ["sasrec", "narm"], "num_seeds": 5}
+    assert body == {"kind": "evaluation", "job_id": "job_0", "spec": wanted}
+
+
+ESTIMATE = {
+    "seconds_p50": 75.0,
+    "seconds_p90": 130.0,
+    "peak_memory_bytes": 800_000_000,
+    "output_bytes": 300_000,
+    "would_exceed_quota": True,
+    "phases": {"startup": 5.0, "distillation": 70.0},
+    "basis": {"speeds": "reference", "machine": None, "measured_at": None, "num_finished_jobs": 2, "relative_error": 0.7},
+}
+
+
+def test_an_estimate_of_either_kind(server: UnrulyServer, capsys: Capture) -> None:
+    server.on("POST", "/v1/jobs/estimate", reply(ESTIMATE))
+    ran = run_farzi(capsys, "estimate", "ds_1", "--preset", "quick")
+    assert ran.code == 0
+    for words in ("1 min 15 s", "nine in ten below 2 min 10 s", "distillation 1 min 10 s", "800.0 MB", "would be exceeded"):
+        assert words in ran.out
+    assert "no worker has measured" in ran.err
+    assert json.loads(run_farzi(capsys, "estimate", "job_1", "--num-seeds", "2", "--json").out) == ESTIMATE
+    bodies = [json.loads(request.body) for request in server.requests("POST", "/v1/jobs/estimate")]
+    assert bodies == [
+        {"kind": "distillation", "dataset_id": "ds_1", "spec": {"preset": "quick"}},
+        {"kind": "evaluation", "job_id": "job_1", "spec": {"num_seeds": 2}},
+    ]
+    assert run_farzi(capsys, "estimate", "job_1", "--preset", "quick").code == 2
+    assert run_farzi(capsys, "estimate", "ds_1", "--students", "sasrec").code == 2
+
+
+def test_jobs_next_to_each_other(server: UnrulyServer, capsys: Capture) -> None:
+    compared = {
+        "jobs": [
+            {"id": "job_1", "status": "succeeded", "seconds": 61.0, "size_bytes": 2000},
+            {"id": "job_2", "status": "running"},
+        ],
+        "spec": {"seed": [0, 1], "student.architecture": ["sasrec", None]},
+        "metrics": {"ratio": [0.91234, None]},
+    }
+    server.on("GET", "/v1/jobs/compare", reply(compared))
+    ran = run_farzi(capsys, "job", "compare", "job_1", "job_2")
+    assert ran.code == 0
+    rows = [line.split() for line in ran.out.splitlines()]
+    assert ["ratio", "0.9123", "-"] in rows
+    assert ["student.architecture", "sasrec", "-"] in rows
+    assert "ids=job_1%2Cjob_2" in server.requests("GET", "/v1/jobs/compare")[0].path
+
+
+def test_labels_and_deletion(server: UnrulyServer, capsys: Capture) -> None:
+    server.on("PATCH", "/v1/jobs/job_1", reply({**JOB, "metadata": {"team": "ads"}}))
+    ran = run_farzi(capsys, "job", "label", "job_1", "team=ads", "old=")
+    assert (ran.code, ran.out.strip()) == (0, "team=ads")
+    assert json.loads(server.requests("PATCH", "/v1/jobs/job_1")[0].body) == {"metadata": {"team": "ads", "old": None}}
+    server.on("DELETE", "/v1/jobs/job_1", raw(b"", status=204))
+    assert run_farzi(capsys, "job", "delete", "job_1").out.strip() == "job_1 is deleted"
 
 
 def test_a_watched_job_that_succeeds(server: UnrulyServer, capsys: Capture) -> None:

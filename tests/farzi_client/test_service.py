@@ -119,6 +119,36 @@ def test_a_job_is_cancelled_and_retried(client: Client, dataset: Dataset) -> Non
     assert refused.value.status == 409
 
 
+FEW = {"num_seeds": 1, "max_steps": 4, "num_validations": 2, "teacher": {"num_steps": 4, "batch_size": 16}}
+
+
+def test_a_result_is_estimated_judged_once_more_compared_and_deleted(client: Client, dataset: Dataset) -> None:
+    body = {"kind": "distillation", "dataset_id": dataset.id, "spec": SPEC}
+    estimate = client.jobs.estimate(body)
+    assert 0 < estimate.seconds_p50 < estimate.seconds_p90
+    assert sum(estimate.phases.values()) == pytest.approx(estimate.seconds_p50)
+    assert estimate.basis.speeds in {"measured", "reference"}
+    source = client.jobs.wait(client.jobs.distill(dataset.id, SPEC).id, timeout_s=240)
+    judged = client.jobs.evaluate(source.id, FEW, students=["gru4rec"], metadata={"suite": "judged"})
+    done = client.jobs.wait(judged.id, timeout_s=240)
+    assert (done.kind, done.source_job_id, done.batch_divisor) == ("evaluation", source.id, 1)
+    assert done.spec["students"] == ["gru4rec"]
+    assert {artifact.name for artifact in done.artifacts} == {"report.json", "report.html", "manifest.json"}
+    found = client.jobs.list(kind="evaluation", status=["succeeded", "failed"], source_job_id=source.id)
+    assert [job.id for job in found] == [done.id]
+    assert list(client.jobs.list(created_before=source.created_at, dataset_id=dataset.id, status="queued")) == []
+    assert client.spec_schema(kind="evaluation")["title"] == "EvaluationSpec"
+    compared = client.jobs.compare(source.id, done.id)
+    assert [job.id for job in compared.jobs] == [source.id, done.id]
+    assert all(job.seconds is not None and job.size_bytes > 0 for job in compared.jobs)
+    assert compared.metrics["distilled_ndcg@10"][0] is not None
+    assert client.jobs.label(done.id, {"suite": None, "kept": "no"}).metadata == {"kept": "no"}
+    client.jobs.delete(done.id)
+    with pytest.raises(ApiError) as gone:
+        client.jobs.get(done.id)
+    assert gone.value.code == "job_not_found"
+
+
 def wait_for_start(client: Client, job: Job, started: threading.Event) -> None:
     with pytest.raises(JobFailed, match="cancelled"):
         client.jobs.wait(job.id, on_event=lambda event: started.set() if event.type == "job.started" else None)

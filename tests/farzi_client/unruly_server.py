@@ -48,7 +48,7 @@ class Handler(BaseHTTPRequestHandler):
         step = steps.pop(0) if len(steps) > 1 else steps[0]
         step(self)
 
-    do_GET = do_POST = do_PUT = do_DELETE = answer  # noqa: N815
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = answer  # noqa: N815
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
         return

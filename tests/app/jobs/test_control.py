@@ -21,7 +21,7 @@ REFUSED = "refused"
 EXPECTED = {
     "queued": {"cancel": "cancelled", "pause": "paused", "resume": "queued", "retry": "queued"},
     "running": {"cancel": "cancelling", "pause": "running+pause", "resume": "running", "retry": "running"},
-    "running+pause": {"cancel": "cancelling", "pause": "running+pause", "resume": "running"},
+    "running+pause": {"cancel": "cancelling", "pause": "running+pause", "resume": "running", "retry": "running+pause"},
     "cancelling": {"cancel": "cancelling", "pause": REFUSED, "resume": REFUSED, "retry": REFUSED},
     "paused": {"cancel": "cancelled", "pause": "paused", "resume": "queued", "retry": REFUSED},
     "succeeded": {"cancel": REFUSED, "pause": REFUSED, "resume": REFUSED, "retry": REFUSED},
@@ -96,6 +96,8 @@ def test_a_retried_job_starts_with_a_clean_slate(client: TestClient, services: S
     job = client.post(f"/v1/jobs/{job_id}/retry").json()
     assert (job["status"], job["error"], job["ended_at"]) == ("queued", None, None)
     assert claim_job(services, job_id).token == 2
+    runs = client.get(f"/v1/jobs/{job_id}").json()["runs"]
+    assert [(run["number"], run["outcome"]) for run in runs] == [(1, "failed"), (2, None)], "history stays"
 
 
 def test_the_supervisor_finds_what_was_asked(client: TestClient, services: Services, tmp_path: Path) -> None:
