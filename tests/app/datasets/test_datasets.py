@@ -80,7 +80,9 @@ def test_report_and_preview_come_with_validation(client: TestClient, services: S
     for part in ("report", "preview"):
         assert code_of(client.get(f"/v1/datasets/{waiting}/{part}"), 409) == "dataset_not_ready"
     ready = make_ready(client, services)
-    assert client.get(f"/v1/datasets/{ready}/preview").json() == {"data": [{"name": "1", "num_events": 2, "events": ["2", "3"]}]}
+    assert client.get(f"/v1/datasets/{ready}/preview").json() == {
+        "data": [{"name": "1", "num_events": 2, "events": ["2", "3"]}]
+    }
     assert client.get(f"/v1/datasets/{ready}/report").json()["num_problems"] == 0
     invalid = make_invalid(client, services)
     assert client.get(f"/v1/datasets/{invalid}").json()["status"] == "invalid"
