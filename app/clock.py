@@ -8,6 +8,11 @@ from sqlalchemy import ColumnElement, Float, func, text
 from sqlalchemy.orm import Session
 
 
+def now_expression(session: Session) -> ColumnElement[datetime] | None:
+    """Return the database's time as a column of a query that is made anyway; None where the machine's clock is it."""
+    return None if session.get_bind().dialect.name == "sqlite" else func.clock_timestamp()
+
+
 def database_now(session: Session) -> datetime:
     """Return the database's time as an aware UTC datetime; on SQLite the machine's, which every process shares."""
     if session.get_bind().dialect.name == "sqlite":

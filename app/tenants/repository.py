@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 from sqlalchemy import func, or_, select, update
 from sqlalchemy.orm import Session
 
+from app.clock import database_now, now_expression
 from app.pagination import PageQuery, newest_first
 from app.tenants.models import ApiKey, Tenant
 
 
-def find_by_digest(session: Session, digest: bytes) -> ApiKey | None:
-    return session.scalar(select(ApiKey).where(ApiKey.digest == digest))
+def find_by_digest(session: Session, digest: bytes) -> tuple[ApiKey | None, datetime]:
+    """Return the key and the time; every request asks for both, so it is one query."""
+    now = now_expression(session)
+    if now is None:
+        return session.scalar(select(ApiKey).where(ApiKey.digest == digest)), database_now(session)
+    found = session.execute(select(ApiKey, now).where(ApiKey.digest == digest)).one_or_none()
+    return (found[0], found[1].astimezone(UTC)) if found is not None else (None, database_now(session))
 
 
 def find_key(session: Session, tenant_id: str, key_id: str) -> ApiKey | None:

@@ -47,8 +47,7 @@ class Authenticator:
         """Return the caller that the header ``Authorization`` names, or raise one of the 401 errors."""
         key = _read_bearer(authorization)
         with self._reading_sessions() as session:
-            row = repository.find_by_digest(session, digest_key(key, self._secret))
-            now = database_now(session)
+            row, now = repository.find_by_digest(session, digest_key(key, self._secret))
         if row is None:
             reason = (
                 "its checksum is wrong, so a character is missing or mistyped" if is_mistyped(key) else "it is not known here"
