@@ -153,7 +153,8 @@ class RunningService:
         while not check():
             seen = [(event.type, event.data) for event in self.events(job_id)] if job_id else ""
             assert time.monotonic() < give_up_at, f"not within {timeout_s} s: {what}; {seen}"
-            assert job_id is None or check() or self.job(job_id).status != JobStatus.FAILED, f"failed before {what}: {seen}"
+            # In this order: a job that fails in between has been waited for.
+            assert job_id is None or self.job(job_id).status != JobStatus.FAILED or check(), f"failed before {what}: {seen}"
             time.sleep(0.1)
 
     def ask(self, job_id: str, request: StopRequest) -> None:
