@@ -16,6 +16,11 @@ from torch import Tensor
 from farzi_core.errors import ConfigError
 from farzi_core.metagrad.hvp import InnerGradient
 
+# A loop that keeps n of its T graphs saves n of T gradients: more than a few per cent only where T is short. These bounds
+# leave the peak of T >= 60 at a tenth of an unrolled loop's; figures in docs/benchmarks.md.
+SHORT_LOOP_STEPS = 100
+SPARE_GRAPHS_BYTES = 256 * 2**20
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -33,13 +38,20 @@ class Plan:
 
 
 def default_budget(num_steps: int, params_bytes: int, graph_bytes: int) -> int:
-    """Return what about sqrt(T) checkpoints take, or one graph where that is more.
+    """Return what about sqrt(T) checkpoints take, or one graph where that is more, and the spare graphs of a short loop.
 
     Next to the graph that every product needs anyway, a second one's worth of states does not show, and a loop that fits in
     there whole is not computed again.
     """
     pieces = max(1, math.isqrt(num_steps))
-    return max(graph_bytes, 3 * params_bytes * pieces + stored_bytes(math.ceil(num_steps / pieces), params_bytes))
+    states = max(graph_bytes, 3 * params_bytes * pieces + stored_bytes(math.ceil(num_steps / pieces), params_bytes))
+    return states + num_spare_graphs(num_steps, graph_bytes) * graph_bytes
+
+
+def num_spare_graphs(num_steps: int, graph_bytes: int) -> int:
+    """Return how many graphs are kept unasked, next to the one in use: 100 / T - 1, of at most 256 MiB together."""
+    by_length = min(num_steps, SHORT_LOOP_STEPS // num_steps) - 1
+    return max(0, min(by_length, SPARE_GRAPHS_BYTES // max(1, graph_bytes)))
 
 
 def stored_bytes(num_steps: int, params_bytes: int) -> int:
@@ -87,7 +99,7 @@ def plan_checkpointed(num_steps: int, params_bytes: int, graph_bytes: int, budge
 def measure_graph(inner: InnerGradient, params: Tensor) -> int:
     """Return the bytes that the graph of one inner gradient keeps alive, next to params and synthetic data.
 
-    Cost: one inner gradient.
+    Cost: one inner gradient, which ``inner`` remembers as that of step 0, so that a loop from ``params`` saves it.
     """
     sizes: dict[int, int] = {}
     given = {value.untyped_storage().data_ptr() for value in (params, *inner.synthetic.values())}
@@ -99,8 +111,7 @@ def measure_graph(inner: InnerGradient, params: Tensor) -> int:
         return value
 
     with torch.autograd.graph.saved_tensors_hooks(record, lambda value: value):
-        linearization = inner.linearize(params, 0)
-    del linearization
+        inner.remember(params, inner.linearize(params, 0))
     return sum(sizes.values())
 
 

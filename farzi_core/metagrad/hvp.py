@@ -63,9 +63,21 @@ class InnerGradient:
         self.layout = layout
         # Reverse over reverse is faster on every student and size measured, because it never forms d inner_loss / d synthetic.
         self.is_forward_over_reverse = product == "forward_over_reverse"
+        self._known: tuple[Tensor, Linearization] | None = None
+
+    def remember(self, params: Tensor, linearization: Linearization) -> None:
+        """Let the first thing asked for, if it is at step 0 and with this very ``params``, come from ``linearization``."""
+        self._known = (params, linearization)
+
+    def _recall(self, params: Tensor, step: int) -> Linearization | None:
+        known, self._known = self._known, None
+        return known[1] if step == 0 and known is not None and known[0] is params else None
 
     def gradient(self, params: Tensor, step: int) -> Tensor:
         """Return d inner_loss / d params (N,); builds no second-order graph."""
+        known = self._recall(params, step)
+        if known is not None:
+            return known.grad
         with explain_autograd_errors("inner_loss"):
             leaves = [part.requires_grad_() for part in self.layout.split(params.detach())]
             loss = self.loss(leaves, self.synthetic, step)
@@ -76,6 +88,9 @@ class InnerGradient:
 
     def linearize(self, params: Tensor, step: int, grad: Tensor | None = None) -> Linearization:
         """Return the gradient at ``params`` ready for a product; with ``grad`` given, it counts as known."""
+        known = self._recall(params, step)
+        if known is not None:
+            return known
         if self.is_forward_over_reverse:
             return _ForwardOverReverse(self, params, step, self.gradient(params, step) if grad is None else grad)
         return _ReverseOverReverse(self, params, step)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from farzi_core.errors import ConfigError
 from farzi_core.metagrad.adam import AdamConfig
-from farzi_core.metagrad.budget import Plan, default_budget, measure_graph, plan_checkpointed, plan_stored
+from farzi_core.metagrad.budget import Plan, default_budget, measure_graph, num_spare_graphs, plan_checkpointed, plan_stored
 from farzi_core.metagrad.hvp import PRODUCTS, InnerGradient
 from farzi_core.metagrad.offloading import HostStack
 from farzi_core.metagrad.reversing import ReversedTrajectory
@@ -68,8 +68,8 @@ def make_trajectory(
     """Return the trajectory that ``method`` walks, planned for ``num_steps`` steps from ``start`` (N,)."""
     if method == "reversed":
         return ReversedTrajectory(inner, adam)
-    if method == "offloaded":
-        return StoredTrajectory(inner, adam, stack=HostStack(start.device) if start.is_cuda else None)
+    if method == "offloaded" and start.is_cuda:
+        return StoredTrajectory(inner, adam, stack=HostStack(start.device))
     kept = num_steps if window is None or method not in _TAKE_WINDOW else min(window, num_steps)
     plan = _plan(method, inner, start, kept, memory_budget_bytes)
     # In forward over reverse there are no graphs to keep.
@@ -84,11 +84,10 @@ def make_trajectory(
 
 
 def _plan(method: Method, inner: InnerGradient, start: Tensor, num_steps: int, budget: int | None) -> Plan:
-    if method != "checkpointed":
-        if budget is None:
-            return Plan(0, 1, 1)
-        return plan_stored(num_steps, start.nbytes, measure_graph(inner, start), budget)
     graph_bytes = measure_graph(inner, start)
+    if method == "checkpointed":
+        allowed = default_budget(num_steps, start.nbytes, graph_bytes) if budget is None else budget
+        return plan_checkpointed(num_steps, start.nbytes, graph_bytes, allowed)
     if budget is None:
-        budget = default_budget(num_steps, start.nbytes, graph_bytes)
-    return plan_checkpointed(num_steps, start.nbytes, graph_bytes, budget)
+        return Plan(0, 1, 1 + num_spare_graphs(num_steps, graph_bytes))
+    return plan_stored(num_steps, start.nbytes, graph_bytes, budget)

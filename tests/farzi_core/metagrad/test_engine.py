@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from farzi_core.metagrad.adam import AdamConfig, adam_step, init_state
+from farzi_core.metagrad.budget import num_spare_graphs
 from farzi_core.metagrad.hvp import Linearization
 from farzi_core.metagrad.states import CheckpointedTrajectory, StoredTrajectory, Trajectory, relative_difference
 from tests.farzi_core.metagrad.conftest import Problem, largest_error
@@ -69,26 +70,55 @@ def record_steps(problem: Problem) -> tuple[Problem, list[tuple[int, bool]]]:
 def test_steps_before_the_window_build_no_graph_to_the_synthetic_data(shapes: Problem) -> None:
     recorded, calls = record_steps(shapes)
     recorded.solve(num_inner_steps=7, method="truncated", window=2)
-    assert calls == [(step, False) for step in range(6)] + [(6, True), (5, True)]
+    # The first one measures a graph; the window is short, so that both of its graphs are kept.
+    assert calls == [(0, True)] + [(step, False) for step in range(1, 5)] + [(5, True), (6, True)]
+
+
+def test_steps_of_a_window_as_long_as_the_loop_keep_few_graphs(shapes: Problem) -> None:
+    recorded, calls = record_steps(shapes)
+    recorded.solve(num_inner_steps=60, method="truncated", window=50)
+    assert [step for step, has_graph in calls if has_graph] == [0, 58, 59, *reversed(range(10, 58))]
 
 
 def test_checkpointing_costs_one_more_pass_at_most_and_keeps_the_graph_it_uses_next(shapes: Problem) -> None:
     recorded, calls = record_steps(shapes)
-    recorded.solve(num_inner_steps=16, method="checkpointed")
-    # One to measure a graph; forward; three of four pieces again; and products of all but the last step of each piece.
-    assert len(calls) == 1 + 16 + 12 + 12
+    result = recorded.solve(num_inner_steps=99, method="checkpointed")
+    # Forward, whose first gradient measures a graph; eight of nine pieces again; and products of all but the last step of
+    # each piece.
+    assert len(calls) == 99 + 8 * 11 + 9 * (11 - 1)
+    assert result.replay_error == 0.0
 
 
-def test_checkpointing_computes_nothing_again_where_all_steps_take_less_than_one_graph(shapes: Problem) -> None:
+@pytest.mark.parametrize(
+    ("num_steps", "graph_bytes", "expected"),
+    [(1, 1, 0), (10, 1, 9), (20, 1, 4), (50, 1, 1), (51, 1, 0), (1000, 1, 0), (20, 2**27, 2), (20, 2**29, 0), (20, 0, 4)],
+)
+def test_spare_graphs_are_those_of_short_loops_that_take_little(num_steps: int, graph_bytes: int, expected: int) -> None:
+    assert num_spare_graphs(num_steps, graph_bytes) == expected
+
+
+def with_a_large_graph(problem: Problem) -> Problem:
+    """Return the problem with a graph that outweighs the states of some steps."""
     heavy = torch.linspace(0.0, 1.0, 100_000, dtype=torch.float64)
 
-    def with_a_large_graph(params: dict[str, Tensor], synthetic: dict[str, Tensor], step: int) -> Tensor:
-        return shapes.inner_loss(params, synthetic, step) + (params["matrix"].sum() * heavy).tanh().square().mean()
+    def inner_loss(params: dict[str, Tensor], synthetic: dict[str, Tensor], step: int) -> Tensor:
+        return problem.inner_loss(params, synthetic, step) + (params["matrix"].sum() * heavy).tanh().square().mean()
 
-    recorded, calls = record_steps(replace(shapes, inner_loss=with_a_large_graph))
-    result = recorded.solve(num_inner_steps=16, method="checkpointed")
-    assert len(calls) == 1 + 16 + 15
+    return replace(problem, inner_loss=inner_loss)
+
+
+def test_checkpointing_replays_nothing_where_all_steps_take_less_than_one_graph(shapes: Problem) -> None:
+    recorded, calls = record_steps(with_a_large_graph(shapes))
+    result = recorded.solve(num_inner_steps=60, method="checkpointed")
+    assert [step for step, _ in calls] == [*range(60), *reversed(range(59))]
     assert result.replay_error == 0.0
+
+
+@pytest.mark.parametrize("method", ["stored", "offloaded", "checkpointed"])
+def test_ten_steps_keep_all_their_graphs_and_compute_nothing_twice(shapes: Problem, method: str) -> None:
+    recorded, calls = record_steps(with_a_large_graph(shapes))
+    recorded.solve(num_inner_steps=10, method=method)
+    assert [step for step, _ in calls] == list(range(10))
 
 
 def test_reversed_computes_every_step_twice(shapes: Problem) -> None:
