@@ -12,6 +12,7 @@ from app.database_metrics import DatabaseMetrics
 from app.db import MAX_CONNECTIONS, make_engine, make_reading_session_factory, make_session_factory
 from app.http_metrics import HttpMetrics
 from app.idempotency import KeysInFlight
+from app.jobs.event_watch import EventWatch
 from app.settings import Settings
 from app.storage import ObjectStore, make_object_store
 from app.tenant_wall import raise_wall
@@ -36,6 +37,7 @@ class Services:
     rate_limiter: RateLimiter | None
     metrics: HttpMetrics
     database_metrics: DatabaseMetrics
+    event_watch: EventWatch
     stopping: threading.Event
     keys_in_flight: KeysInFlight = field(repr=False)
     stream_slots: threading.BoundedSemaphore = field(repr=False)
@@ -79,6 +81,7 @@ def open_services(settings: Settings, metrics: HttpMetrics, stopping: threading.
         rate_limiter=make_rate_limiter(settings, metrics.rate_limit_failures.inc),
         metrics=metrics,
         database_metrics=DatabaseMetrics(reading_sessions),
+        event_watch=EventWatch(reading_sessions),
         stopping=stopping,
         keys_in_flight=KeysInFlight(),
         stream_slots=threading.BoundedSemaphore(MAX_EVENT_STREAMS),

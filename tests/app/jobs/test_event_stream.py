@@ -6,15 +6,18 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from httpx_sse import EventSource
+from sqlalchemy import event
 from starlette.testclient import TestClient
 
 import app.jobs.event_stream
+from app.jobs.models import JobEvent
 from app.services import MAX_EVENT_STREAMS, Services
 from tests.app.driving import ADMIN, RunningServer, claim_job, code_of, make_ready, say_something, submit, succeed
 
@@ -93,6 +96,30 @@ def test_a_stream_goes_on_where_the_last_one_broke(live: httpx.Client, server: R
     assert code_of(bad, 422) == "invalid_request"
 
 
+def test_a_stream_of_events_that_are_deleted_by_now_ends(live: httpx.Client, server: RunningServer) -> None:
+    job_id = submit(live, make_ready(live, server.services))
+    live.post(f"/v1/jobs/{job_id}/cancel")
+    with server.services.sessions.begin() as session:
+        session.query(JobEvent).filter_by(job_id=job_id).delete()
+    assert read_stream(live, job_id) == []
+
+
+def test_many_streams_cost_one_look(live: httpx.Client, server: RunningServer) -> None:
+    dataset_id = make_ready(live, server.services)
+    job_ids = [submit(live, dataset_id) for _ in range(4)]
+    statements: list[str] = []
+    event.listen(server.services.engine, "before_cursor_execute", lambda *given: statements.append(given[2]))
+    with ExitStack() as stack:
+        streams = [stack.enter_context(live.stream("GET", f"/v1/jobs/{job_id}/events/stream")) for job_id in job_ids * 3]
+        lines = [stream.iter_lines() for stream in streams]
+        for each in lines:
+            assert next(each) == ": connected"
+        statements.clear()
+        time.sleep(2.2)
+        looks = [statement for statement in statements if "next_event_seq" in statement]
+    assert 1 <= len(looks) <= 6, "one each half second, however many streams there are"
+
+
 def test_a_silent_job_pings_and_holds_no_connection(
     live: httpx.Client, server: RunningServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -104,9 +131,11 @@ def test_a_silent_job_pings_and_holds_no_connection(
             text += chunk
             if ": ping\n\n" in text:
                 break
-        time.sleep(0.05)
         pool = server.services.engine.pool
-        assert pool.checkedout() == 0  # type: ignore[attr-defined]
+        give_up_at = time.monotonic() + 10
+        while pool.checkedout():  # type: ignore[attr-defined]  # for the moment of a look
+            assert time.monotonic() < give_up_at, "a connection is held"
+            time.sleep(0.01)
 
 
 def test_streams_are_limited_and_given_back(live: httpx.Client, server: RunningServer) -> None:
