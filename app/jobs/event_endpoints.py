@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 from app.dependencies import AuthenticatedRoute, InServices, JobReader
 from app.errors import FieldProblem, ServiceError
 from app.jobs import repository, service
-from app.jobs.event_stream import stream_events
+from app.jobs.event_stream import follow_events
 from app.jobs.schemas import EventOut
 from app.pagination import PageQuery, decode_cursor, make_page
 from app.schemas import Page
@@ -41,7 +41,7 @@ def list_events(job_id: str, query: Annotated[EventQuery, Query()], caller: JobR
 
 
 @router.get("/{job_id}/events/stream", response_class=StreamingResponse, responses={200: EVENT_STREAM})
-def stream(
+def stream_events(
     job_id: str,
     caller: JobReader,
     services: InServices,
@@ -62,7 +62,7 @@ class _EventStream(StreamingResponse):
 
     def __init__(self, services: Services, job_id: str, after: int) -> None:
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        super().__init__(stream_events(services, job_id, after), media_type="text/event-stream", headers=headers)
+        super().__init__(follow_events(services, job_id, after), media_type="text/event-stream", headers=headers)
         self._slots = services.stream_slots
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
