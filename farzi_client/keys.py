@@ -1,4 +1,4 @@
-"""API keys: create, list, revoke."""
+"""API keys: create, look, rename, revoke."""
 
 from __future__ import annotations
 
@@ -29,6 +29,14 @@ class Keys:
     def list(self) -> Iterator[ApiKey]:
         """Yield every key, page after page, without secrets."""
         return iterate_pages(self._transport, PATH, ApiKey, {})
+
+    def get(self, key_id: str) -> ApiKey:
+        """Return one key, without its secret."""
+        return ApiKey.from_json(self._transport.get(f"{PATH}/{segment(key_id)}"))
+
+    def rename(self, key_id: str, name: str) -> ApiKey:
+        """Say anew what a key is for."""
+        return ApiKey.from_json(self._transport.request("PATCH", f"{PATH}/{segment(key_id)}", json={"name": name}))
 
     def revoke(self, key_id: str) -> None:
         """Make a key worthless at once."""

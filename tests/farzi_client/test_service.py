@@ -174,8 +174,10 @@ def test_lists_go_on_past_one_page(client: Client, monkeypatch: pytest.MonkeyPat
         client.datasets.delete(item)
 
 
-def test_keys_are_made_and_revoked(client: Client, service: RunningService) -> None:
+def test_keys_are_made_renamed_and_revoked(client: Client, service: RunningService) -> None:
     key = client.keys.create("suite", scopes=["jobs:read"])
+    assert client.keys.rename(key.id, "renamed").name == "renamed"
+    assert client.keys.get(key.id).name == "renamed"
     assert key.key is not None
     with Client(key.key, base_url=service.base_url) as limited:
         list(limited.jobs.list())
