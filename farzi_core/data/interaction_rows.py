@@ -65,6 +65,12 @@ class _Ids:
     def strings(self) -> pl.Series:
         return pl.Series(self.distinct, dtype=pl.String)
 
+    def show(self, rows: NDArray[np.int64]) -> list[str | None]:
+        """Return the values of some rows for a report; each distinct one, which may be megabytes, is looked at once."""
+        codes = self.codes[rows].tolist()
+        shown: dict[int, str | None] = {code: shorten(self.distinct[code].as_py()) for code in set(codes) - {-1}}
+        return [shown.get(code) for code in codes]
+
     def rows_of(self, faulty: pl.Series) -> Mask:
         """Return which rows hold a distinct value that is marked."""
         marks = faulty.fill_null(value=False).to_numpy()
@@ -143,14 +149,14 @@ class InteractionCollector:
     def _describe(self, fault: _Fault, frame: pl.DataFrame, ids: dict[str, _Ids]) -> list[Problem]:
         rows = np.flatnonzero(fault.rows)[: self._log.room]
         if fault.role in ids:
-            found = ids[fault.role]
-            values = [found.distinct[code].as_py() if code >= 0 else None for code in found.codes[rows].tolist()]
+            values = ids[fault.role].show(rows)
         else:
             # A moment that is out of range cannot be shown as one.
-            values = frame[fault.role].gather(rows).to_physical().to_list()
+            found = frame[fault.role].gather(rows).to_physical().to_list()
+            values = [None if value is None else shorten(str(value)) for value in found]
         label = self._labels[fault.role]
         return [
-            Problem(fault.reason, fault.code, line, label, None if value is None else shorten(str(value)))
+            Problem(fault.reason, fault.code, line, label, value)
             for line, value in zip(frame[LINE].gather(rows), values, strict=True)
         ]
 

@@ -15,6 +15,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json as pj
+from numpy.typing import NDArray
 
 from farzi_core.data.line_blocks import LineBlock, LineBlocks
 from farzi_core.data.problems import Problem, ProblemLog, shorten
@@ -27,6 +28,9 @@ _IDS = ("user", "item")
 # Whole numbers up to here are the same as integers and as float64.
 _EXACT_FLOAT = 2.0**53
 _NEWLINE, _RETURN = 10, 13
+# Python's parser goes some 1,000 levels deep, Arrow's any number: what one refuses the other must not take.
+_MAX_BRACKETS = 500
+Bytes = NDArray[np.uint8]
 
 
 def first_object(blocks: LineBlocks) -> dict[str, Any]:
@@ -81,7 +85,7 @@ def _read_whole(block: LineBlock, keys: Mapping[str, str], schema: pa.Schema) ->
     if not block.data or b"Inf" in block.data:  # Arrow takes 'Inf' for a number
         return None
     lines = _object_lines(block)
-    if lines is None or len(lines) == 0:
+    if lines is None:
         return None
     try:
         table = pj.read_json(
@@ -103,8 +107,8 @@ def _read_whole(block: LineBlock, keys: Mapping[str, str], schema: pa.Schema) ->
     return RowBlock(frame.with_columns(pl.Series(LINE, lines, dtype=pl.Int64)), 0, arrays)
 
 
-def _object_lines(block: LineBlock) -> np.ndarray[Any, np.dtype[np.int64]] | None:
-    """Return the numbers of the lines that are not empty, or None where one of them is not framed by braces."""
+def _object_lines(block: LineBlock) -> NDArray[np.int64] | None:
+    """Return the numbers of the lines that are not empty, or None where one is not framed by braces, or may be deep."""
     content = np.frombuffer(block.data, dtype=np.uint8)
     ends = np.flatnonzero(content == _NEWLINE)
     if not block.data.endswith(b"\n"):
@@ -114,7 +118,16 @@ def _object_lines(block: LineBlock) -> np.ndarray[Any, np.dtype[np.int64]] | Non
     filled = np.flatnonzero(ends > starts)
     starts, ends = starts[filled], ends[filled]
     framed = (content[starts] == ord("{")) & (content[ends - 1] == ord("}"))
-    return filled + block.first_line if framed.all() else None
+    if not len(starts) or not framed.all() or _count_brackets(content, starts).max() > _MAX_BRACKETS:
+        return None
+    return filled + block.first_line
+
+
+def _count_brackets(content: Bytes, starts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return how many objects and arrays every line opens, and so how deep it can be at most."""
+    opens = (content == ord("{")) | (content == ord("["))
+    counts: NDArray[np.int64] = np.add.reduceat(opens, starts, dtype=np.int64)
+    return counts
 
 
 def _read_line_by_line(block: LineBlock, keys: Mapping[str, str], log: ProblemLog) -> RowBlock:
