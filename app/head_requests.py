@@ -6,6 +6,13 @@ from contextlib import suppress
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+_IS_HEAD = "farzi.is_head"
+
+
+def is_head(scope: Scope) -> bool:
+    """Return whether an endpoint's GET came as HEAD, which a redirect to a URL signed for GET would lead astray."""
+    return _IS_HEAD in scope
+
 
 class HeadRequests:
     """ASGI middleware: endpoints know GET alone."""
@@ -25,7 +32,7 @@ class HeadRequests:
             elif message.get("more_body"):
                 raise _HeadIsSent
 
-        as_get = {**scope, "method": "GET"}
+        as_get = {**scope, "method": "GET", _IS_HEAD: True}
         try:
             with suppress(_HeadIsSent):  # of a stream, which would otherwise be read to its end for nobody
                 await self._app(as_get, receive, send_head)

@@ -16,6 +16,7 @@ import boto3
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 
+from app.content_disposition import attachment
 from app.settings import Settings
 from app.storage import (
     CHUNK_BYTES,
@@ -108,7 +109,7 @@ class S3Store:
             "Bucket": self._bucket,
             "Key": check_key(key),
             "ResponseContentType": media_type,
-            "ResponseContentDisposition": f'attachment; filename="{file_name}"',
+            "ResponseContentDisposition": attachment(file_name),
         }
         return self._signer.generate_presigned_url("get_object", Params=parameters, ExpiresIn=PRESIGNED_FOR_S)
 

@@ -10,6 +10,8 @@ from farzi_core.config import SpecModel
 
 Tokenizer = Literal["words", "characters"]
 END_OF_LINE = "<eos>"
+SequenceFormat = Literal["jsonl", "parquet", "inter", "text"]
+"""Formats in which hard sequences can be had."""
 ColumnName = Annotated[str, Field(min_length=1, max_length=200)] | Annotated[int, Field(ge=0, le=10_000)]
 
 

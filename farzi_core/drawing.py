@@ -15,19 +15,28 @@ MAX_DRAWS = 100
 FloatArray = NDArray[np.float64]
 
 
-def draw_uniforms(draws: int, num_positions: int, seed: int) -> FloatArray:
-    """Return the random numbers of all draws, (K, N), at least 0 and below 1.
+class Uniforms:
+    """The random numbers of all draws, position after position: at least 0 and below 1.
 
-    The bits are those of Philox with key (seed, draw), a counter-based generator whose stream numpy never changes.
+    The bits of draw d are those of Philox with key (seed, d), a counter-based generator whose stream numpy never changes.
 
     Args:
         draws: K.
-        num_positions: N.
         seed: at least 0, below 2^64.
     """
-    rows = [np.random.Philox(key=np.array([seed, draw], dtype=np.uint64)).random_raw(num_positions) for draw in range(draws)]
-    bits = np.stack(rows) >> np.uint64(11)
-    return bits.astype(np.float64) * 2.0**-53
+
+    def __init__(self, draws: int, seed: int) -> None:
+        self._streams = [np.random.Philox(key=np.array([seed, draw], dtype=np.uint64)) for draw in range(draws)]
+
+    def take(self, num_positions: int) -> FloatArray:
+        """Return those of the next positions, (K, num_positions)."""
+        bits = np.stack([stream.random_raw(num_positions) for stream in self._streams]) >> np.uint64(11)
+        return bits.astype(np.float64) * 2.0**-53
+
+
+def draw_uniforms(draws: int, num_positions: int, seed: int) -> FloatArray:
+    """Return the random numbers of all draws and positions, (K, N), see :class:`Uniforms`."""
+    return Uniforms(draws, seed).take(num_positions)
 
 
 def draw_events(probabilities: FloatArray, uniforms: FloatArray) -> NDArray[np.int32]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ SEQUENCES_JSONL_NAME = "sequences.jsonl"
 SEQUENCES_PARQUET_NAME = "sequences.parquet"
 MEDIA_TYPES = {SEQUENCES_JSONL_NAME: "application/jsonl", SEQUENCES_PARQUET_NAME: "application/vnd.apache.parquet"}
 _HEADER_KEY = "farzi"
+_RECORDS_PER_GROUP = 10_000
 _RECORD_TYPES = {"sequence_id": int, "draw": int, "source": int, "events": list}
 _RECORD_SCHEMA = [("sequence_id", pa.int64()), ("draw", pa.int64()), ("source", pa.int64()), ("events", pa.list_(pa.string()))]
 
@@ -76,14 +78,15 @@ def write_sequences(
         draws: K, hard sequences per synthetic sequence.
         tokenizer: for language, adds the column ``text``: the events joined, a new line at every ``<eos>``.
 
-    Cost: jsonl holds one sequence at a time, parquet all of them as Python strings.
+    Cost: jsonl one pass that holds one sequence at a time; parquet two, for the hash in its header, and 10,000 sequences.
     """
-    records = _make_records(events, tokens, draws, tokenizer)
     if path.suffix == ".jsonl":
         with path.open("w", encoding="utf-8", newline="\n") as file:
+            records = _make_records(events, tokens, draws, tokenizer)
             file.writelines(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
     else:
-        _write_parquet(list(records), path, has_text=tokenizer is not None)
+        sha256 = _hash_records(_make_records(events, tokens, draws, tokenizer))
+        _write_parquet(_make_records(events, tokens, draws, tokenizer), sha256, path, has_text=tokenizer is not None)
     return ArtifactFile(path.name, path, MEDIA_TYPES[f"sequences{path.suffix}"])
 
 
@@ -154,11 +157,13 @@ def _make_records(
         yield record
 
 
-def _write_parquet(records: list[Record], path: Path, *, has_text: bool) -> None:
+def _write_parquet(records: Iterator[Record], sha256: str, path: Path, *, has_text: bool) -> None:
     columns = [*_RECORD_SCHEMA, *([("text", pa.string())] if has_text else [])]
-    header = json.dumps({"version": FORMAT_VERSION, "sha256": _hash_records(records)})
-    table = pa.Table.from_pylist(records, schema=pa.schema(columns, metadata={_HEADER_KEY: header}))
-    pq.write_table(table, path, compression="zstd", write_page_checksum=True)
+    header = json.dumps({"version": FORMAT_VERSION, "sha256": sha256})
+    schema = pa.schema(columns, metadata={_HEADER_KEY: header})
+    with pq.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True) as writer:
+        while group := list(islice(records, _RECORDS_PER_GROUP)):
+            writer.write_table(pa.Table.from_pylist(group, schema=schema))
 
 
 def _check_records(records: list[Record], path: Path) -> None:

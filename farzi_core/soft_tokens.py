@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
-from farzi_core.drawing import FloatArray, draw_events, draw_uniforms
+from farzi_core.drawing import FloatArray, Uniforms, draw_events
 from farzi_core.errors import ArtifactError
 from farzi_core.manifest import require_version
 
@@ -84,16 +84,18 @@ class SoftTokens:
         Returns:
             int32 (K * S, L); row ``d * S + s`` is draw d of sequence s.
 
-        Cost: S L V exponentials; memory beyond the file is a block and 12 K S L bytes.
+        Cost: S L V exponentials; memory beyond the file is a block, and 4 K S L bytes for the events.
         """
         num_sequences, length, _ = self.shape
-        uniforms = draw_uniforms(draws, num_sequences * length, self.header.get("hard_seed", 0) if seed is None else seed)
-        events = np.empty(uniforms.shape, dtype=np.int32)
+        uniforms = Uniforms(draws, self.header.get("hard_seed", 0) if seed is None else seed)
+        events = np.empty((draws, num_sequences * length), dtype=np.int32)
+        size = max(1, _BLOCK_NUMBERS // draws)
         done = 0
         for block in self.blocks():
-            places = slice(done, done + len(block))
-            events[:, places] = draw_events(block, uniforms[:, places])
-            done += len(block)
+            for start in range(0, len(block), size):
+                part = block[start : start + size]
+                events[:, done : done + len(part)] = draw_events(part, uniforms.take(len(part)))
+                done += len(part)
         return events.reshape(draws * num_sequences, length)
 
     def _factor(self) -> tuple[NDArray[Any], FloatArray | None]:

@@ -10,13 +10,14 @@ from fastapi.responses import RedirectResponse, StreamingResponse
 
 from app.dependencies import AuthenticatedRoute, InServices, JobReader
 from app.errors import ServiceError
+from app.head_requests import is_head
 from app.jobs import repository, service
-from app.jobs.download import Download, send
-from app.jobs.drawing import check_drawable, draw_sequences
+from app.jobs.download import Download, is_known, send
+from app.jobs.drawing import Wish, draw_sequences
 from app.jobs.schemas import ArtifactOut
 from app.pagination import make_page
 from app.schemas import Page
-from farzi_core.config import PUBLISHED_DRAWS
+from farzi_core.data_options import SequenceFormat
 
 router = APIRouter(prefix="/v1/jobs", tags=["Jobs"], route_class=AuthenticatedRoute)
 
@@ -46,28 +47,43 @@ def download_artifact(  # noqa: PLR0917  FastAPI passes by name
     request: Request,
     caller: JobReader,
     services: InServices,
+    format_: Annotated[
+        SequenceFormat | None,
+        Query(alias="format", description="Format of the hard sequences, of `sequences.*` only; left out: that of the name."),
+    ] = None,
     draws: Annotated[
         int | None,
         Query(ge=1, le=100, description="Hard sequences per synthetic sequence, of `sequences.*` only; left out: 4."),
     ] = None,
+    seed: Annotated[
+        int | None,
+        Query(
+            ge=0, lt=2**64, description="Seed of the draws, of `sequences.*` only; left out: the one that was published with."
+        ),
+    ] = None,
 ) -> Response:
     """Download one file: its bytes, or a redirect to the object store.
 
-    `ETag` is the file's SHA-256, also in `Repr-Digest`; ranges work. With `draws`, the hard sequences are drawn anew: the same
-    number gives the same file, and a larger one begins with the sequences of a smaller one.
+    `ETag` is the file's SHA-256, also in `Repr-Digest`; `If-None-Match` is answered with 304, a single `Range` (also with
+    `If-Range`) with 206, several ranges with the whole file. `HEAD` is answered without a redirect.
+
+    With `draws`, `seed` or `format` the hard sequences of `sequences.jsonl` or `sequences.parquet` are made for this download:
+    the same parameters give the same bytes, and more draws begin with the sequences of fewer. `inter` is RecBole's atomic file
+    (`user_id:token`, `item_id:token`, `timestamp:float`), `text` has a sequence on each line.
     """
     with services.reading_sessions() as session:
         job = service.get_job(session, caller.tenant_id, job_id)
         artifacts = {artifact.name: artifact for artifact in repository.list_artifacts(session, job.id)}
-    artifact = artifacts.get(name)
-    if artifact is None:
+    if name not in artifacts:
         raise ServiceError("artifact_not_found", f"The job, which is {job.status}, has no artifact {name[:200]!r}.")
-    if draws is not None:
-        check_drawable(name)
-    if draws not in {None, PUBLISHED_DRAWS}:
-        return send(draw_sequences(services, artifacts, name, draws), request)
-    url = services.store.presign_get(artifact.object_key, file_name=artifact.name, media_type=artifact.media_type)
-    if url is not None:
-        return RedirectResponse(url, 307, {"Cache-Control": "no-store"})
+    wish = Wish(format_, draws, seed)
+    wish.check(name)
+    artifact = artifacts.get(wish.published_name(name) or "")
+    if artifact is None:
+        return send(draw_sequences(services, artifacts, name, wish), request)
     content = partial(services.store.open_stream, artifact.object_key)
-    return send(Download(artifact.name, artifact.media_type, artifact.size_bytes, artifact.sha256, content), request)
+    download = Download(artifact.name, artifact.media_type, artifact.size_bytes, artifact.sha256, content)
+    if is_head(request.scope) or is_known(download, request):
+        return send(download, request)
+    url = services.store.presign_get(artifact.object_key, file_name=artifact.name, media_type=artifact.media_type)
+    return send(download, request) if url is None else RedirectResponse(url, 307, {"Cache-Control": "no-store"})

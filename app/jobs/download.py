@@ -11,7 +11,9 @@ from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 
 from app.byte_range import parse_range
+from app.content_disposition import attachment
 from app.errors import ServiceError
+from app.head_requests import is_head
 from app.storage import CHUNK_BYTES
 
 
@@ -35,6 +37,10 @@ class Download:
     open_stream: Callable[[int, int], Iterator[bytes]]
     close: Callable[[], None] = lambda: None
 
+    @property
+    def etag(self) -> str:
+        return f'"{self.sha256}"'
+
 
 def read_from(file: BinaryIO, start: int, end: int) -> Iterator[bytes]:
     """Yield a part of an open file and close it."""
@@ -43,6 +49,12 @@ def read_from(file: BinaryIO, start: int, end: int) -> Iterator[bytes]:
         while start < end and (chunk := file.read(min(CHUNK_BYTES, end - start))):
             start += len(chunk)
             yield chunk
+
+
+def is_known(download: Download, request: Request) -> bool:
+    """Return whether ``If-None-Match`` says that the caller has the file; ``*`` is any."""
+    asked = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
+    return download.etag in asked or asked == ["*"]
 
 
 def send(download: Download, request: Request) -> Response:
@@ -58,24 +70,23 @@ def send(download: Download, request: Request) -> Response:
 
 
 def _answer(download: Download, request: Request) -> Response:
-    etag = f'"{download.sha256}"'
     headers = {
-        "ETag": etag,
+        "ETag": download.etag,
         "Accept-Ranges": "bytes",
-        "Content-Disposition": f'attachment; filename="{download.name}"',
+        "Content-Disposition": attachment(download.name),
         "Cache-Control": "private, no-cache",
         "X-Content-Type-Options": "nosniff",
         "Repr-Digest": f"sha-256=:{base64.b64encode(bytes.fromhex(download.sha256)).decode()}:",
     }
-    if etag in request.headers.get("if-none-match", ""):
+    if is_known(download, request):
         return Response(status_code=304, headers=headers)
-    asked = request.headers.get("range") if request.headers.get("if-range", etag) == etag else None
+    asked = request.headers.get("range") if request.headers.get("if-range", download.etag) == download.etag else None
     part = parse_range(asked, download.size_bytes)
     start, end = part or (0, download.size_bytes)
     if part is not None:
         headers["Content-Range"] = f"bytes {start}-{end - 1}/{download.size_bytes}"
     headers["Content-Length"] = str(end - start)
-    if start == end:
-        return Response(b"", 200, headers, media_type=download.media_type)
-    content = download.open_stream(start, end)
-    return StreamingResponse(content, 200 if part is None else 206, headers, media_type=download.media_type)
+    status = 200 if part is None else 206
+    if start == end or is_head(request.scope):
+        return Response(b"", status, headers, media_type=download.media_type)
+    return StreamingResponse(download.open_stream(start, end), status, headers, media_type=download.media_type)

@@ -77,8 +77,23 @@ def test_conditions(client: TestClient, job_id: str) -> None:
     etag = client.get(path).headers["etag"]
     assert client.get(path, headers={"If-None-Match": etag}).status_code == 304
     assert client.get(path, headers={"If-None-Match": '"other"'}).status_code == 200
+    for known in ("*", f'"other", {etag}', f"W/{etag}"):
+        answer = client.get(path, headers={"If-None-Match": known, "Range": "bytes=0-1"})
+        assert (answer.status_code, answer.content, answer.headers["etag"]) == (304, b"", etag)
+    assert client.get(path, headers={"If-None-Match": f'"{etag[1:-2]}"'}).status_code == 200
     assert client.get(path, headers={"Range": "bytes=0-1", "If-Range": etag}).status_code == 206
     assert client.get(path, headers={"Range": "bytes=0-1", "If-Range": '"other"'}).status_code == 200
+
+
+def test_heads_have_the_headers_alone(client: TestClient, job_id: str) -> None:
+    for name, content in FILES.items():
+        answer, whole = client.head(f"/v1/jobs/{job_id}/artifacts/{name}"), client.get(f"/v1/jobs/{job_id}/artifacts/{name}")
+        assert (answer.status_code, answer.content) == (200, b"")
+        for header in ("content-length", "etag", "repr-digest", "accept-ranges", "content-disposition", "cache-control"):
+            assert answer.headers[header] == whole.headers[header]
+        assert answer.headers["content-length"] == str(len(content))
+    part = client.head(f"/v1/jobs/{job_id}/artifacts/synthetic.safetensors", headers={"Range": "bytes=0-9"})
+    assert (part.status_code, part.headers["content-length"]) == (206, "10")
 
 
 def test_unknown_artifacts(client: TestClient, services: Services, job_id: str) -> None:
@@ -106,6 +121,13 @@ def test_a_public_object_store_takes_the_download(
         succeed(services, claim_job(services, job_id), tmp_path, FILES)
         answer = client.get(f"/v1/jobs/{job_id}/artifacts/synthetic.safetensors")
         assert answer.status_code == 307
+        assert answer.headers["cache-control"] == "no-store"
+        head = client.head(f"/v1/jobs/{job_id}/artifacts/synthetic.safetensors")
+        assert (head.status_code, head.headers["content-length"]) == (200, str(len(CONTENT)))
+        known = client.get(
+            f"/v1/jobs/{job_id}/artifacts/synthetic.safetensors", headers={"If-None-Match": head.headers["etag"]}
+        )
+        assert known.status_code == 304
         with urllib.request.urlopen(answer.headers["location"]) as download:
             assert download.read() == CONTENT
             assert download.headers["Content-Disposition"] == 'attachment; filename="synthetic.safetensors"'

@@ -44,15 +44,21 @@ FORMS: list[Synthetic] = [
 
 
 def publish(
-    client: TestClient, services: Services, directory: Path, synthetic: Synthetic, tokenizer: Tokenizer | None = None
+    client: TestClient,
+    services: Services,
+    directory: Path,
+    synthetic: Synthetic,
+    *,
+    tokens: tuple[str, ...] = TOKENS,
+    tokenizer: Tokenizer | None = None,
 ) -> str:
     """Return the id of a job with the files that a pipeline would publish."""
-    content = SyntheticFile(synthetic, "-", hash_vocabulary(TOKENS), hard_seed=2**61 + 3, tokenizer=tokenizer)
+    content = SyntheticFile(synthetic, "-", hash_vocabulary(tokens), hard_seed=2**61 + 3, tokenizer=tokenizer)
     path = write_synthetic(content, directory / "synthetic.safetensors").path
-    files = [path, write_vocabulary(TOKENS, directory / "vocabulary.json").path]
+    files = [path, write_vocabulary(tokens, directory / "vocabulary.json").path]
     for name in ("sequences.jsonl", "sequences.parquet"):
         events = read_soft_tokens(path).draw(4)
-        files.append(write_sequences(events, TOKENS, directory / name, draws=4, tokenizer=tokenizer).path)
+        files.append(write_sequences(events, tokens, directory / name, draws=4, tokenizer=tokenizer).path)
     job_id = submit(client, make_ready(client, services))
     (directory / "published").mkdir()
     succeed(services, claim_job(services, job_id), directory / "published", {file.name: file.read_bytes() for file in files})
