@@ -11,6 +11,7 @@ from app.db import new_id
 from app.jobs.events import EventType, append_event
 from app.jobs.models import Job
 from app.jobs.outbox import enqueue
+from app.jobs.repository import store_labels
 from app.jobs.states import QUEUE_OF_KIND, JobKind, JobStatus
 from app.request_context import current_request
 
@@ -36,7 +37,7 @@ def add_job(
         dataset_id=dataset_id,
         source_job_id=source_job_id,
         spec=spec or {},
-        user_metadata=metadata or {},
+        user_metadata={},
         status=JobStatus.QUEUED,
         deadline_s=deadline_s,
         request_id=current_request().request_id,
@@ -46,6 +47,7 @@ def add_job(
     )
     session.add(job)
     session.flush()
+    store_labels(session, job, metadata or {})
     append_event(session, job.id, EventType.JOB_QUEUED, {}, at=now)
     enqueue(session, job, at=now)
     session.flush()

@@ -32,7 +32,8 @@ def delete_job(sessions: sessionmaker[Session], store: ObjectStore, tenant_id: s
             raise ServiceError("job_in_use", "An evaluation that is not over reads the result; wait for it, or cancel it.")
         for table in _BELONGINGS:
             session.execute(delete(table).where(table.job_id == job_id))
-        job.spec, job.user_metadata, job.metrics = {}, {}, {}
+        repository.store_labels(session, job, {})
+        job.spec, job.metrics = {}, {}
         job.error_message = job.checkpoint_key = job.previous_checkpoint_key = None
         job.deleted_at = job.updated_at = database_now(session)
     try:

@@ -30,7 +30,7 @@ from farzi_core.work_plan import StepTimes, WorkSize, plan_distillation, plan_ev
 Source = Literal["measured", "reference"]
 
 # What nine in ten jobs are within, of a model that no finished job has corrected yet; docs/estimates.md has the measurements.
-MEASURED_ERROR = 0.6
+MEASURED_ERROR = 1.0
 REFERENCE_ERROR = 2.0
 NUM_OUTCOMES = 50
 # Of a normal distribution.

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from sqlalchemy import ColumnElement, CompoundSelect, Select, TextClause, exists, func, select, type_coerce, union_all
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import ColumnElement, CompoundSelect, Select, TextClause, delete, exists, func, select, union_all
 from sqlalchemy.orm import Session
 
 from app.db import first_id_at
-from app.jobs.models import LISTED, Artifact, Job, JobEvent, JobMetric, Manifest, Run
+from app.jobs.models import LISTED, Artifact, Job, JobEvent, JobLabel, JobMetric, Manifest, Run
 from app.jobs.schemas import JobQuery
 from app.jobs.states import ACTIVE_STATUSES
 from app.pagination import decode_cursor, newest_first
@@ -36,7 +35,7 @@ def find_job(session: Session, tenant_id: str, job_id: str, *, lock: bool = Fals
 def list_jobs(session: Session, tenant_id: str, query: JobQuery) -> tuple[Sequence[Job], bool]:
     """Return one page, newest first. Whatever the filters, an index gives the rows in their order."""
     jobs = select(Job).where(*_visible(tenant_id), *_filters(query))
-    jobs = jobs.where(*(_has_label(session, key, value) for key, value in query.metadata.items()))
+    jobs = jobs.where(*(_has_label(tenant_id, key, value) for key, value in query.metadata.items()))
     if len(query.status) == 1:
         jobs = jobs.where(Job.status == query.status[0])
     elif query.status:
@@ -56,13 +55,9 @@ def _filters(query: JobQuery) -> Iterator[ColumnElement[bool]]:
         yield Job.created_at < query.created_before
 
 
-def _has_label(session: Session, key: str, value: str) -> ColumnElement[bool]:
-    has_label: ColumnElement[bool]
-    if session.get_bind().dialect.name == "sqlite":
-        has_label = Job.user_metadata[key].as_string() == value
-    else:
-        has_label = type_coerce(Job.user_metadata, JSONB).contains({key: value})
-    return has_label
+def _has_label(tenant_id: str, key: str, value: str) -> ColumnElement[bool]:
+    labelled = (JobLabel.tenant_id == tenant_id, JobLabel.key == key, JobLabel.value == value)
+    return Job.id.in_(select(JobLabel.job_id).where(*labelled))
 
 
 def _newest_of_each_status(jobs: Select[Job], query: JobQuery) -> CompoundSelect[str]:
@@ -73,6 +68,13 @@ def _newest_of_each_status(jobs: Select[Job], query: JobQuery) -> CompoundSelect
     newest = ids.order_by(Job.id.desc()).limit(query.limit + 1)
     parts = (newest.where(Job.status == status).subquery() for status in sorted(set(query.status)))
     return union_all(*(select(part.c.id) for part in parts))
+
+
+def store_labels(session: Session, job: Job, labels: Mapping[str, str]) -> None:
+    """Make ``labels`` all that the job has."""
+    session.execute(delete(JobLabel).where(JobLabel.job_id == job.id))
+    session.add_all(JobLabel(tenant_id=job.tenant_id, key=key, value=value, job_id=job.id) for key, value in labels.items())
+    job.user_metadata = dict(labels)
 
 
 def load_details(session: Session, jobs: Sequence[Job]) -> dict[str, JobDetails]:

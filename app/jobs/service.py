@@ -32,7 +32,8 @@ def change_job(session: Session, tenant_id: str, job_id: str, patch: JobPatch) -
         problem = FieldProblem("/metadata", f"the job would have {len(labels)} labels; at most {MAX_LABELS} are allowed")
         raise ServiceError("invalid_request", f"{problem.pointer}: {problem.detail}", problems=(problem,))
     if labels != job.user_metadata:
-        job.user_metadata, job.updated_at = labels, database_now(session)
+        repository.store_labels(session, job, labels)
+        job.updated_at = database_now(session)
         session.flush()
     return job
 

@@ -28,9 +28,20 @@ def upgrade() -> None:
         op.create_index(name, "jobs", list(columns), postgresql_where=LISTED, sqlite_where=LISTED)
     kept = sa.text("checkpoint_key IS NOT NULL")
     op.create_index("ix_jobs_checkpoint_kept", "jobs", ["ended_at"], postgresql_where=kept, sqlite_where=kept)
-    op.create_index(
-        "ix_jobs_metadata", "jobs", ["metadata"], postgresql_using="gin", postgresql_ops={"metadata": "jsonb_path_ops"}
+    op.create_table(
+        "job_labels",
+        sa.Column("tenant_id", sa.String(length=64), nullable=False),
+        sa.Column("key", sa.String(length=64), nullable=False),
+        sa.Column("value", sa.String(length=500), nullable=False),
+        sa.Column("job_id", sa.String(length=64), nullable=False),
+        sa.ForeignKeyConstraint(["tenant_id"], ["tenants.id"], name="fk_job_labels_tenant_id_tenants"),
+        sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name="fk_job_labels_job_id_jobs", ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("tenant_id", "key", "value", "job_id", name="pk_job_labels"),
     )
+    op.create_index("ix_job_labels_job_id", "job_labels", ["job_id"])
+    each = "jsonb_each_text" if op.get_bind().dialect.name == "postgresql" else "json_each"
+    labels = f"SELECT jobs.tenant_id, label.key, label.value, jobs.id FROM jobs, {each}(jobs.metadata) AS label"  # noqa: S608
+    op.execute(f"INSERT INTO job_labels (tenant_id, key, value, job_id) {labels}")
 
     op.add_column("runs", sa.Column("swept_at", sa.DateTime(timezone=True), nullable=True))
     unswept = sa.text("swept_at IS NULL")
@@ -67,7 +78,7 @@ def downgrade() -> None:
     op.drop_table("calibrations")
     op.drop_index("ix_runs_unswept", table_name="runs")
     op.drop_column("runs", "swept_at")
-    op.drop_index("ix_jobs_metadata", table_name="jobs")
+    op.drop_table("job_labels")
     op.drop_index("ix_jobs_checkpoint_kept", table_name="jobs")
     for columns in (("tenant_id", "id"), *LISTS):
         op.drop_index(f"ix_jobs_{'_'.join(columns)}", table_name="jobs")

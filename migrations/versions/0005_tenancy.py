@@ -27,6 +27,7 @@ POLICIES = {
     "audit_events": f"tenant_id = {OWN}",
     "datasets": f"tenant_id = {OWN}",
     "idempotency_keys": f"tenant_id = {OWN}",
+    "job_labels": f"tenant_id = {OWN}",
     "jobs": f"tenant_id = {OWN}",
     "uploads": f"tenant_id = {OWN}",
     "webhook_deliveries": f"tenant_id = {OWN}",
