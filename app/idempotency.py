@@ -82,6 +82,13 @@ class Post:
                 self._store(session, self.key, answer)
         return _render(answer.status, answer.model.model_dump_json(), answer.headers)
 
+    def replay(self) -> Response | None:
+        """Return the answer to the first request with this key, if there was one: for work that begins before ``once``."""
+        if self.key is None:
+            return None
+        with self.sessions.begin() as session:
+            return self._find_earlier(session, self.key)
+
     def _find_earlier(self, session: Session, key: str) -> Response | None:
         _lock_key(session, self.tenant_id, key)
         outdated = database_now(session) - IDEMPOTENCY_KEPT_FOR

@@ -33,6 +33,7 @@ from app.settings import Settings, load_settings
 from app.tenants import account_endpoints
 from app.tenants import endpoints as key_endpoints
 from app.tenants.service import ensure_first_key
+from app.uploads import endpoints as upload_endpoints
 
 DESCRIPTION = "Distils event sequences: upload a data set, submit a job, download a few synthetic sequences that train as well."
 # Paths without parameters come before those that would match them.
@@ -41,6 +42,8 @@ ROUTERS = (
     unbuilt.router,
     dataset_endpoints.router,
     dataset_endpoints.content_router,
+    upload_endpoints.router,
+    upload_endpoints.part_router,
     job_planning_endpoints.router,
     job_endpoints.router,
     event_endpoints.router,

@@ -10,9 +10,6 @@ from app.dependencies import AuthenticatedRoute
 from app.errors import ServiceError
 
 UNBUILT: dict[str, tuple[str, ...]] = {
-    "/v1/datasets/{dataset_id}/uploads": ("GET", "POST"),
-    "/v1/datasets/{dataset_id}/uploads/{upload_id}": ("GET", "DELETE"),
-    "/v1/datasets/{dataset_id}/uploads/{upload_id}/complete": ("POST",),
     "/v1/webhook-endpoints": ("GET", "POST"),
     "/v1/webhook-endpoints/{endpoint_id}": ("GET", "PATCH", "DELETE"),
     "/v1/webhook-endpoints/{endpoint_id}/test": ("POST",),

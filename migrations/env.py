@@ -10,7 +10,8 @@ from sqlalchemy import JSON, Connection
 
 import app.datasets.models
 import app.jobs.models
-import app.tenants.models  # noqa: F401
+import app.tenants.models
+import app.uploads.models  # noqa: F401
 from app.db import Base, UtcDateTime, make_engine
 from app.settings import load_settings
 

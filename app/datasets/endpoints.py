@@ -10,29 +10,26 @@ from sqlalchemy.orm import Session
 
 from app.datasets import repository, service
 from app.datasets.models import Dataset
-from app.datasets.receiving import SPOOL_DIRECTORY, check_headers, received
+from app.datasets.promises import BodyPromise
+from app.datasets.receiving import RAW_BODY, Receiver
 from app.datasets.report_schemas import PreviewOut, ReportOut
 from app.datasets.schemas import DatasetCreate, DatasetOut
 from app.dependencies import AuthenticatedRoute, DatasetPost, DatasetReader, DatasetWriter, InServices, StreamedRoute
 from app.idempotency import Answer
 from app.pagination import PageQuery, make_page
 from app.schemas import Page
+from app.uploads.release import release_ended
 
 router = APIRouter(prefix="/v1/datasets", tags=["Data sets"], route_class=AuthenticatedRoute)
 content_router = APIRouter(prefix="/v1/datasets", tags=["Data sets"], route_class=StreamedRoute)
-RAW_BODY = {
-    "requestBody": {
-        "required": True,
-        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
-    }
-}
 
 
 @router.post("", status_code=201, response_model=DatasetOut)
-def create_dataset(body: DatasetCreate, post: DatasetPost) -> Response:
+def create_dataset(body: DatasetCreate, post: DatasetPost, services: InServices) -> Response:
     """Declare a data set: what its file holds and how to read it. Then upload the file with `PUT .../content`."""
 
     def create(session: Session) -> Answer:
+        services.quotas.require_dataset(session, post.tenant_id)
         dataset = service.create_dataset(session, post.tenant_id, body)
         return Answer(201, DatasetOut.of(dataset), {"Location": f"/v1/datasets/{dataset.id}"})
 
@@ -43,20 +40,29 @@ def create_dataset(body: DatasetCreate, post: DatasetPost) -> Response:
 async def upload_content(dataset_id: str, request: Request, caller: DatasetWriter, services: InServices) -> DatasetOut:
     """Upload the file as raw bytes, once; validation follows by itself.
 
-    With `Content-Digest: sha-256=:BASE64:` the bytes are checked on arrival.
+    With `Content-Digest: sha-256=:BASE64:` the bytes are checked on arrival. A file that is compressed with gzip or zstd is
+    kept as it is and recognised by its first bytes; `Content-Encoding` may say so. Large files go better in parts.
     """
 
     def check_awaiting() -> None:
         with services.reading_sessions() as session:
             service.get_awaiting(session, caller.tenant_id, dataset_id)
 
+    def check_quota(size_bytes: int) -> None:
+        """Refuse before it is received what is refused for certain when it has come."""
+        with services.reading_sessions() as session:
+            services.quotas.require_bytes(session, caller.tenant_id, size_bytes)
+
     def store(content: service.ReceivedContent) -> Dataset:
-        return service.store_content(services.sessions, services.store, caller.tenant_id, dataset_id, content)
+        return service.store_content(
+            services.sessions, services.store, caller.tenant_id, dataset_id, content, quotas=services.quotas
+        )
 
     await run_in_threadpool(check_awaiting)
     max_bytes = services.settings.max_upload_bytes
-    promised = check_headers(request, max_bytes)
-    async with received(request, services.settings.resolved_data_dir / SPOOL_DIRECTORY, max_bytes, promised) as content:
+    promise = BodyPromise(max_bytes, service.too_large(max_bytes)).with_headers(request.headers)
+    await run_in_threadpool(check_quota, promise.size_bytes or 0)
+    async with Receiver.of(services.settings).received(request, promise) as content:
         return DatasetOut.of(await run_in_threadpool(store, content))
 
 
@@ -99,3 +105,4 @@ def get_report(dataset_id: str, caller: DatasetReader, services: InServices) -> 
 def delete_dataset(dataset_id: str, caller: DatasetWriter, services: InServices) -> None:
     """Delete a data set with its bytes; 409 while a job uses it. Results made from it stay."""
     service.delete_dataset(services.sessions, services.store, caller.tenant_id, dataset_id)
+    release_ended(services.sessions, services.store, dataset_id=dataset_id)

@@ -45,6 +45,7 @@ class Dataset(Base):
     canonical_key: Mapped[str | None] = mapped_column(String(500), doc="Object key of the validated sequences (parquet).")
     size_bytes: Mapped[int | None] = mapped_column(BigInteger)
     sha256: Mapped[str | None] = mapped_column(String(64))
+    content_encoding: Mapped[str | None] = mapped_column(String(16), doc="How the bytes as uploaded are compressed.")
     num_sequences: Mapped[int | None] = mapped_column(BigInteger)
     num_events: Mapped[int | None] = mapped_column(BigInteger)
     vocab_size: Mapped[int | None] = mapped_column(BigInteger)

@@ -9,6 +9,7 @@ from pydantic import Field, StringConstraints, model_validator
 from app.datasets.models import Dataset, DatasetStatus
 from app.schemas import InputModel, Metadata, OutputModel, Timestamp
 from farzi_core.config import DataFormat, Task
+from farzi_core.content_encoding import ContentEncoding
 from farzi_core.data_options import ColumnMapping, DatasetOptions
 
 DatasetName = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
@@ -50,6 +51,7 @@ class DatasetOut(OutputModel):
     status: DatasetStatus
     size_bytes: int | None = Field(description="Bytes as uploaded.")
     sha256: str | None = Field(description="SHA-256 of the bytes as uploaded.")
+    content_encoding: ContentEncoding | None = Field(description="How the bytes as uploaded are compressed.")
     num_sequences: int | None
     num_events: int | None
     vocab_size: int | None

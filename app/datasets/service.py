@@ -17,15 +17,36 @@ from app.errors import ServiceError
 from app.jobs.creation import add_job
 from app.jobs.states import JobKind
 from app.storage import ObjectStore
+from app.tenants.quotas import QuotaGuard
+from app.uploads.repository import abandon as abandon_uploads
+from farzi_core.content_encoding import ContentEncoding
 
 
 @dataclass(frozen=True)
 class ReceivedContent:
-    """An upload that arrived whole: a file of this machine, its length in bytes and its SHA-256 in hex."""
+    """A body that arrived whole.
+
+    Attributes:
+        path: a file of this machine.
+        size_bytes: its length.
+        sha256: of the bytes as they came, in hex.
+        encoding: how they are compressed, by their first bytes.
+    """
 
     path: Path
     size_bytes: int
     sha256: str
+    encoding: ContentEncoding | None
+
+
+@dataclass(frozen=True)
+class StoredContent:
+    """The content of a data set in the object store: key, length in bytes, SHA-256 in hex, and how it is compressed."""
+
+    key: str
+    size_bytes: int
+    sha256: str
+    encoding: ContentEncoding | None
 
 
 def create_dataset(session: Session, tenant_id: str, body: DatasetCreate) -> Dataset:
@@ -66,6 +87,11 @@ def get_awaiting(session: Session, tenant_id: str, dataset_id: str, *, lock: boo
     return dataset
 
 
+def too_large(max_bytes: int) -> ServiceError:
+    message = f"The upload has more than {max_bytes} bytes, the most that is taken."
+    return ServiceError("upload_too_large", message, headers={"Connection": "close"})
+
+
 def get_validated(session: Session, tenant_id: str, dataset_id: str) -> Dataset:
     """Return a data set whose report is there."""
     dataset = get_dataset(session, tenant_id, dataset_id)
@@ -77,22 +103,41 @@ def get_validated(session: Session, tenant_id: str, dataset_id: str) -> Dataset:
 
 
 def store_content(
-    sessions: sessionmaker[Session], store: ObjectStore, tenant_id: str, dataset_id: str, content: ReceivedContent
+    sessions: sessionmaker[Session],
+    store: ObjectStore,
+    tenant_id: str,
+    dataset_id: str,
+    content: ReceivedContent,
+    *,
+    quotas: QuotaGuard,
 ) -> Dataset:
     """Keep an upload and queue its validation. If anything fails, the object is deleted and no row has changed."""
-    key = f"datasets/{dataset_id}/content/{uuid4().hex}"
+    key = make_content_key(dataset_id, uuid4().hex)
     try:
-        store.put_file(key, content.path, sha256=content.sha256)
+        store.put_file(key, content.path, sha256=content.sha256, may_move=True)
         with sessions.begin() as session:
-            dataset = get_awaiting(session, tenant_id, dataset_id, lock=True)
-            dataset.status = DatasetStatus.VALIDATING
-            dataset.content_key, dataset.size_bytes, dataset.sha256 = key, content.size_bytes, content.sha256
-            dataset.updated_at = database_now(session)
-            add_job(session, tenant_id, JobKind.VALIDATION, dataset_id)
-            return dataset
+            quotas.require_bytes(session, tenant_id, content.size_bytes)
+            stored = StoredContent(key, content.size_bytes, content.sha256, content.encoding)
+            return attach_content(session, tenant_id, dataset_id, stored)
     except BaseException:
-        _discard_unless_kept(sessions, store, dataset_id, key)
+        discard_unless_kept(sessions, store, dataset_id, key)
         raise
+
+
+def make_content_key(dataset_id: str, name: str) -> str:
+    """Return the object key of bytes as uploaded."""
+    return f"datasets/{dataset_id}/content/{name}"
+
+
+def attach_content(session: Session, tenant_id: str, dataset_id: str, content: StoredContent) -> Dataset:
+    """Give a data set its content and queue the validation."""
+    dataset = get_awaiting(session, tenant_id, dataset_id, lock=True)
+    dataset.status = DatasetStatus.VALIDATING
+    dataset.content_key, dataset.size_bytes, dataset.sha256 = content.key, content.size_bytes, content.sha256
+    dataset.content_encoding = content.encoding
+    dataset.updated_at = database_now(session)
+    add_job(session, tenant_id, JobKind.VALIDATION, dataset_id)
+    return dataset
 
 
 def delete_dataset(sessions: sessionmaker[Session], store: ObjectStore, tenant_id: str, dataset_id: str) -> None:
@@ -103,6 +148,7 @@ def delete_dataset(sessions: sessionmaker[Session], store: ObjectStore, tenant_i
             raise ServiceError("dataset_not_found", "There is no data set of this id.")
         if repository.is_in_use(session, dataset_id):
             raise ServiceError("dataset_in_use", "A job that is not over uses the data set; wait for it, or cancel it.")
+        abandon_uploads(session, dataset_id, database_now(session))
         dataset.deleted_at = dataset.deleted_at or database_now(session)
         dataset.name, dataset.columns, dataset.user_metadata = "", None, {}
         dataset.report = dataset.preview = None
@@ -112,7 +158,7 @@ def delete_dataset(sessions: sessionmaker[Session], store: ObjectStore, tenant_i
         row.content_key = row.canonical_key = None
 
 
-def _discard_unless_kept(sessions: sessionmaker[Session], store: ObjectStore, dataset_id: str, key: str) -> None:
+def discard_unless_kept(sessions: sessionmaker[Session], store: ObjectStore, dataset_id: str, key: str) -> None:
     """Delete an object that no row names; a commit whose answer was lost may have succeeded."""
     with sessions() as session:
         dataset = session.get(Dataset, dataset_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import os
 import socket
@@ -74,7 +75,14 @@ def test_a_second_upload_is_refused(client: TestClient) -> None:
         (CONTENT, {"Content-Digest": digest_of(b"other")}, 422, "content_digest_mismatch"),
         (CONTENT, {"Content-Digest": "sha-256=:eA==:"}, 422, "invalid_content_digest"),
         (CONTENT, {"Content-Digest": "md5=:eA==:"}, 422, "invalid_content_digest"),
-        (CONTENT, {"Content-Encoding": "gzip"}, 415, "unsupported_media_type"),
+        (CONTENT, {"Content-Encoding": "br"}, 415, "unsupported_media_type"),
+        (CONTENT, {"Content-Encoding": "gzip, zstd"}, 415, "unsupported_media_type"),
+        (CONTENT, {"Content-Encoding": "gzip"}, 422, "content_encoding_mismatch"),
+        (gzip.compress(CONTENT), {"Content-Encoding": "zstd"}, 422, "content_encoding_mismatch"),
+        (CONTENT, {"Content-Length": "many"}, 400, "bad_request"),
+        (CONTENT, {"Content-Length": "-1"}, 400, "bad_request"),
+        (CONTENT, {"Content-Length": "1"}, 400, "bad_request"),
+        (CONTENT, {"Content-Length": "9" * 400}, 413, "upload_too_large"),
     ],
 )
 def test_bad_uploads(
