@@ -15,6 +15,7 @@ from app.jobs.reaper import reap_expired, ring_again
 from app.jobs.sweeping import forget_checkpoints, sweep_runs
 from app.settings import Settings
 from app.storage import make_object_store
+from app.uploads.release import expire_uploads, release_ended, sweep_unknown
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +24,10 @@ LONGEST_REAP_INTERVAL_S = 5.0
 RING_INTERVAL_S = 10.0
 EXPIRY_INTERVAL_S = 300.0
 SWEEP_INTERVAL_S = 60.0
+UPLOAD_INTERVAL_S = 60.0
+UNKNOWN_PARTS_INTERVAL_S = 3600.0
+# Beyond the life of an upload: its row may be written later than the store began it, and clocks differ.
+UNKNOWN_PARTS_MARGIN_S = 86400.0
 
 
 class Maintenance:
@@ -34,6 +39,7 @@ class Maintenance:
         self._max_runs = settings.max_runs
         self._keep_checkpoints_days = settings.keep_checkpoints_days
         self._store = make_object_store(settings)
+        self._upload_expires_s = settings.upload_expires_s
         self._keep_job_events_days = settings.keep_job_events_days
         self._duties: list[tuple[float, Callable[[], object]]] = [
             (RELAY_INTERVAL_S, self._relay),
@@ -41,6 +47,8 @@ class Maintenance:
             (RING_INTERVAL_S, self._ring),
             (EXPIRY_INTERVAL_S, self._expire),
             (SWEEP_INTERVAL_S, self._sweep),
+            (UPLOAD_INTERVAL_S, self._end_uploads),
+            (UNKNOWN_PARTS_INTERVAL_S, self._sweep_unknown_parts),
         ]
 
     def run(self, stop: threading.Event) -> None:
@@ -71,6 +79,13 @@ class Maintenance:
     def _sweep(self) -> None:
         forget_checkpoints(self._session_factory, keep_days=self._keep_checkpoints_days)
         sweep_runs(self._session_factory, self._store)
+
+    def _end_uploads(self) -> None:
+        expire_uploads(self._session_factory)
+        release_ended(self._session_factory, self._store)
+
+    def _sweep_unknown_parts(self) -> None:
+        sweep_unknown(self._session_factory, self._store, self._upload_expires_s + UNKNOWN_PARTS_MARGIN_S)
 
     def _expire(self) -> None:
         with self._session_factory.begin() as session:

@@ -21,10 +21,12 @@ from app.jobs.leases import lock_held
 from app.jobs.states import JobErrorCode
 from app.settings import Settings
 from farzi_core.config import DataFormat, Task
-from farzi_core.data.reading import ReadResult, read_dataset
+from farzi_core.content_encoding import ContentEncoding
+from farzi_core.data.compression import decompress_file
+from farzi_core.data.reading import ReadResult, read_dataset, refuse_unread
 from farzi_core.data.sequences import SequenceDataset
 from farzi_core.data_options import ColumnMapping, DatasetOptions
-from farzi_core.errors import FarziError
+from farzi_core.errors import DataError, FarziError
 from worker.context import RunContext
 from worker.limits import describe_limits, limited_process
 
@@ -42,7 +44,7 @@ def run_validation(context: RunContext) -> None:
     context.store.fetch_file(context.dataset.content_key, upload)
     polars.LazyFrame({"event": [0]}).collect()  # starts the library's threads: the limit is for the file, not for them
     with _within_limits(context.settings):
-        result = _read(context, upload)
+        result = _read_uploaded(context, upload)
         canonical = context.directory / "canonical.parquet"
         if result.dataset is not None:
             result.dataset.write_parquet(canonical)
@@ -62,6 +64,21 @@ def _within_limits(settings: Settings) -> Iterator[None]:
         if isinstance(error, OSError) and error.errno != errno.ENOMEM:
             raise
         raise FarziError(describe_limits(settings), code=JobErrorCode.VALIDATION_LIMIT) from error
+
+
+def _read_uploaded(context: RunContext, upload: Path) -> ReadResult:
+    """Read the file, decompressed first if that is how it came."""
+    encoding = context.dataset.content_encoding
+    if encoding is None:
+        return _read(context, upload)
+    plain, settings = context.directory / "decompressed", context.settings
+    limits = {"max_bytes": settings.max_decompressed_bytes, "max_ratio": settings.max_decompression_ratio}
+    try:
+        decompress_file(upload, plain, cast(ContentEncoding, encoding), **limits, on_progress=context.writer.progress)
+    except DataError as error:
+        return refuse_unread(error)
+    upload.unlink()
+    return _read(context, plain)
 
 
 def _read(context: RunContext, upload: Path) -> ReadResult:

@@ -108,8 +108,7 @@ def read_dataset(
         else:
             content = _read_events(path, format, columns, options, reading, max_rows=max_rows, on_progress=on_progress)
     except DataError as error:
-        reading.log.refuse(Problem.of_error(error))
-        return _refuse(reading)
+        return _refuse(reading, error)
     if content is None:
         return _refuse(reading)
     report = _build_report(reading, content)
@@ -177,7 +176,14 @@ def _require_format(task: Task, data_format: DataFormat) -> None:
         )
 
 
-def _refuse(reading: _Reading) -> ReadResult:
+def refuse_unread(error: DataError) -> ReadResult:
+    """Return the result of a file that could not even be opened for reading."""
+    return _refuse(_Reading(ProblemLog()), error)
+
+
+def _refuse(reading: _Reading, error: DataError | None = None) -> ReadResult:
+    if error is not None:
+        reading.log.refuse(Problem.of_error(error))
     return ReadResult(None, _build_report(reading, None), [])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from app.datasets.models import DatasetStatus
@@ -52,6 +53,26 @@ def test_good_and_bad_files_get_their_verdicts(service: RunningService, tmp_path
     assert empty.status == DatasetStatus.INVALID
     assert empty.report is not None
     assert empty.report["num_problems"] == 1
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "zstd"])
+def test_compressed_files_are_read_and_bombs_refused(service: RunningService, tmp_path: Path, encoding: str) -> None:
+    files = {"good": GOOD, "bomb": b"\0" * (32 << 20), "damaged": GOOD * 20}
+    packed = {name: pa.compress(content, codec=encoding, asbytes=True) for name, content in files.items()}
+    packed["damaged"] = packed["damaged"][:-10]
+    submitted = {
+        name: service.submit_validation(content, tmp_path, columns=COLUMNS, content_encoding=encoding)
+        for name, content in packed.items()
+    }
+    service.start("worker.supervisor")
+    for _, job_id in submitted.values():
+        service.wait_for_status(job_id, JobStatus.SUCCEEDED)
+    good, bomb, damaged = (service.dataset(dataset_id) for dataset_id, _ in submitted.values())
+    assert (good.status, good.num_events) == (DatasetStatus.READY, 400), good.report
+    for dataset, code in ((bomb, "decompression_limit"), (damaged, "compression_damaged")):
+        assert dataset.status == DatasetStatus.INVALID
+        assert dataset.report is not None
+        assert [problem["code"] for problem in dataset.report["problems"]] == [code]
 
 
 def test_a_file_is_validated_while_a_distillation_runs(service: RunningService, tmp_path: Path) -> None:
