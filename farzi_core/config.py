@@ -61,7 +61,9 @@ class StudentSizes(SpecModel):
     num_layers: int = Field(2, ge=1, le=24, description="Blocks, or recurrent layers.")
     num_heads: int = Field(1, ge=1, le=32, description="Attention heads of sasrec and transformer_lm; must divide hidden_size.")
     max_length: int = Field(50, ge=2, le=2048, description="Longest history the student is given; attention costs its square.")
-    dropout: float = Field(0.0, ge=0.0, lt=1.0, description="Dropout when training on real data; never in the inner loop.")
+    dropout: float = Field(
+        0.0, ge=0.0, lt=1.0, description="Dropout of every training, on real data and on a summary; never in the inner loop."
+    )
 
     @model_validator(mode="after")
     def _heads_divide_width(self) -> Self:

@@ -258,6 +258,7 @@ def _advise(setting: Setting, comparison: Comparison, distilled: Distilled) -> d
         "betas": list(adam.betas),
         "eps": adam.eps,
         "eps_root": adam.eps_root,
+        "dropout": setting.spec.student.dropout,
         "batch_size": setting.spec.inner.batch_size or distilled.synthetic.num_sequences,
         "num_steps": round(median(outcome.best_step for outcome in cell.outcomes)),
     }

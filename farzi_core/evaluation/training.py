@@ -52,24 +52,26 @@ class RealData:
 
 @dataclass(frozen=True)
 class HardData:
-    """A fixed set of hard sequences, int64 (N, L), padded on the left."""
+    """A fixed set of hard sequences, int64 (N, L), padded on the left, with the student's dropout."""
 
     events: Tensor
     batch_size: int
 
     def loss(self, student: Student, params: Params, generator: torch.Generator) -> Tensor:
-        return next_event_loss(student, params, draw_rows(self.events, self.batch_size, generator))
+        events = draw_rows(self.events, self.batch_size, generator)
+        return next_event_loss(student, params, events, dropout_generator=_on(events.device, generator))
 
 
 @dataclass(frozen=True)
 class SoftData:
-    """Synthetic soft tokens (S, L, V)."""
+    """Synthetic soft tokens (S, L, V), with the student's dropout."""
 
     probabilities: Tensor
     batch_size: int
 
     def loss(self, student: Student, params: Params, generator: torch.Generator) -> Tensor:
-        return soft_next_event_loss(student, params, draw_rows(self.probabilities, self.batch_size, generator))
+        batch = draw_rows(self.probabilities, self.batch_size, generator)
+        return soft_next_event_loss(student, params, batch, dropout_generator=_on(batch.device, generator))
 
 
 def draw_rows(rows: Tensor, batch_size: int, generator: torch.Generator) -> Tensor:

@@ -50,25 +50,31 @@ def next_event_loss(
     return F.cross_entropy(logits, targets.flatten().index_select(0, indices))
 
 
-def soft_next_event_loss(student: Student, params: Params, probabilities: Tensor) -> Tensor:
+def soft_next_event_loss(
+    student: Student, params: Params, probabilities: Tensor, *, dropout_generator: torch.Generator | None = None
+) -> Tensor:
     """Return the mean soft cross-entropy of soft tokens, each position predicting the next one.
 
     Args:
         student: the model.
         params: its parameters.
         probabilities: (S, L, V), each a distribution over the vocabulary (they must sum to 1).
+        dropout_generator: source of dropout noise; None: no dropout.
 
     Returns:
         A scalar, in nats per event.
 
     Cost: two V-wide products (expected embeddings and logits); no (S, L, V) tensor of targets in log space.
     """
-    return embedded_next_event_loss(student, params, student.embed_probabilities(params, probabilities))
+    embedded = student.embed_probabilities(params, probabilities)
+    return embedded_next_event_loss(student, params, embedded, dropout_generator=dropout_generator)
 
 
-def embedded_next_event_loss(student: Student, params: Params, embedded: Tensor) -> Tensor:
+def embedded_next_event_loss(
+    student: Student, params: Params, embedded: Tensor, *, dropout_generator: torch.Generator | None = None
+) -> Tensor:
     """Return :func:`soft_next_event_loss` of soft tokens that are embedded already, as (S, L, H) expected embeddings."""
-    hidden = student.encode(params, embedded[:, :-1])
+    hidden = student.encode(params, embedded[:, :-1], dropout_generator=dropout_generator)
     hidden = hidden.reshape(-1, hidden.shape[-1])  # (S (L - 1), H)
     normalizers = log_normalizer(hidden, student.event_table(params))
     target_scores = hidden * embedded[:, 1:].reshape(hidden.shape)

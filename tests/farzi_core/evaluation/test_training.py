@@ -7,13 +7,14 @@ from farzi_core.config import StudentConfig
 from farzi_core.errors import NumericalError
 from farzi_core.evaluation.held_out import HeldOutCases
 from farzi_core.evaluation.metrics import Scores, TextScores
-from farzi_core.evaluation.training import HardData, SoftData, StudentTraining, TrainingPlan, draw_rows
+from farzi_core.evaluation.training import HardData, SoftData, StudentTraining, TrainingData, TrainingPlan, draw_rows
 from farzi_core.metagrad import AdamConfig
 from farzi_core.seeding import derive_generator
 from farzi_core.students import Params, Student, build_student, next_event_loss
 
 EVENTS = torch.tensor([[0, 1, 2, 3, 0], [3, 2, 1, 0, 3], [-1, -1, 1, 1, 1]])
 STUDENT = build_student(StudentConfig(hidden_size=8, num_layers=1, max_length=5), 4)
+WITH_DROPOUT = build_student(StudentConfig(hidden_size=8, num_layers=1, max_length=5, dropout=0.5), 4)
 
 
 class OwnLoss(HeldOutCases):
@@ -121,6 +122,14 @@ def test_soft_data_of_certain_tokens_is_hard_data() -> None:
     soft = SoftData(certain, 2).loss(STUDENT, params, derive_generator(0))
     hard = HardData(EVENTS[:2], 2).loss(STUDENT, params, derive_generator(0))
     torch.testing.assert_close(soft, hard)
+
+
+@pytest.mark.parametrize("data", [SoftData(torch.full((2, 6, 4), 0.25, dtype=torch.float64), 2), HardData(EVENTS[:2], 2)])
+def test_students_of_a_summary_have_dropout(data: TrainingData) -> None:
+    params = WITH_DROPOUT.init_params(derive_generator(0, "student"), torch.float64)
+    losses = [float(data.loss(WITH_DROPOUT, params, derive_generator(0, seed))) for seed in (0, 0, 1)]
+    assert losses[0] == losses[1] != losses[2]
+    assert losses[0] != float(data.loss(STUDENT, params, derive_generator(0, 0)))
 
 
 def test_rows_are_distinct_and_a_large_batch_takes_all() -> None:

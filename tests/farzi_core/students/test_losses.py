@@ -12,6 +12,7 @@ from torch.func import grad, jvp, vmap
 from torch.nn import functional as F  # noqa: N812
 
 from farzi_core.errors import DataError
+from farzi_core.seeding import derive_generator
 from farzi_core.students import Params, embedded_next_event_loss, next_event_loss, soft_next_event_loss
 from tests.farzi_core.students.conftest import VOCAB_SIZE, Case
 
@@ -38,6 +39,16 @@ def test_soft_loss_of_one_hot_tokens_is_the_hard_loss(case: Case) -> None:
     hard = next_event_loss(case.student, case.params, events)
     soft = soft_next_event_loss(case.student, case.params, F.one_hot(events, VOCAB_SIZE).double())
     torch.testing.assert_close(hard, soft, rtol=1e-12, atol=0)
+
+
+def test_dropout_of_one_hot_tokens_is_that_of_hard_ones(case: Case) -> None:
+    events = torch.tensor([[1, 2, 3, 4], [5, 6, 0, 0]])
+    hard = next_event_loss(case.student, case.params, events, dropout_generator=derive_generator(0))
+    one_hot = F.one_hot(events, VOCAB_SIZE).double()
+    soft = soft_next_event_loss(case.student, case.params, one_hot, dropout_generator=derive_generator(0))
+    torch.testing.assert_close(hard, soft, rtol=1e-12, atol=0)
+    without = soft_next_event_loss(case.student, case.params, one_hot)
+    assert torch.equal(soft, without) == (case.student.config.dropout == 0.0)
 
 
 def test_hard_loss_is_the_mean_over_events_that_have_an_event_before_them(case: Case) -> None:
