@@ -33,7 +33,14 @@ from app.settings import Settings, load_settings
 from app.tenants import account_endpoints
 from app.tenants import endpoints as key_endpoints
 from app.tenants.service import ensure_first_key
+from app.tracing import configure_tracing
 from app.uploads import endpoints as upload_endpoints
+from app.webhooks import delivery_endpoints as webhook_delivery_endpoints
+from app.webhooks import endpoints as webhook_endpoints
+from app.webhooks.dispatcher import Dispatcher, running_dispatcher
+from app.webhooks.sealing import SecretBox
+from app.webhooks.sender import Sender
+from app.webhooks.targets import TargetPolicy
 
 DESCRIPTION = "Distils event sequences: upload a data set, submit a job, download a few synthetic sequences that train as well."
 # Paths without parameters come before those that would match them.
@@ -51,6 +58,8 @@ ROUTERS = (
     spec_endpoints.router,
     key_endpoints.router,
     account_endpoints.router,
+    webhook_endpoints.router,
+    webhook_delivery_endpoints.router,
     system_endpoints.router,
 )
 
@@ -75,9 +84,11 @@ def create_app(settings: Settings, stopping: threading.Event | None = None) -> F
     app = FastAPI(
         title="Farzi",
         version=metadata.version("farzi"),
+        summary="Distil event sequences into a few that train as well.",
         description=DESCRIPTION,
         lifespan=lifespan,
         openapi_url=None,
+        generate_unique_id_function=lambda route: route.name,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
@@ -109,6 +120,9 @@ def _start(settings: Settings, metrics: HttpMetrics, stopping: threading.Event, 
         from app.relay_thread import running_relay  # noqa: PLC0415  embedded mode starts without Celery
 
         stack.enter_context(running_relay(services.sessions, settings.broker_url))
+    sender = Sender(TargetPolicy(settings.webhook_allow_private))
+    dispatcher = Dispatcher(services.sessions, services.reading_sessions, SecretBox(services.secret), sender)
+    stack.enter_context(running_dispatcher(dispatcher))
     return services
 
 
@@ -118,4 +132,5 @@ def __getattr__(name: str) -> FastAPI:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     settings = load_settings()
     configure_logging(settings)
+    configure_tracing("farzi-api")
     return create_app(settings)

@@ -10,13 +10,6 @@ from app.dependencies import AuthenticatedRoute
 from app.errors import ServiceError
 
 UNBUILT: dict[str, tuple[str, ...]] = {
-    "/v1/webhook-endpoints": ("GET", "POST"),
-    "/v1/webhook-endpoints/{endpoint_id}": ("GET", "PATCH", "DELETE"),
-    "/v1/webhook-endpoints/{endpoint_id}/test": ("POST",),
-    "/v1/webhook-endpoints/{endpoint_id}/rotate-secret": ("POST",),
-    "/v1/deliveries": ("GET",),
-    "/v1/deliveries/{delivery_id}": ("GET",),
-    "/v1/deliveries/{delivery_id}/replay": ("POST",),
 }
 
 router = APIRouter(route_class=AuthenticatedRoute)

@@ -11,7 +11,8 @@ from sqlalchemy import JSON, Connection
 import app.datasets.models
 import app.jobs.models
 import app.tenants.models
-import app.uploads.models  # noqa: F401
+import app.uploads.models
+import app.webhooks.models  # noqa: F401
 from app.db import Base, UtcDateTime, make_engine
 from app.settings import load_settings
 

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from app.datasets.models import Dataset, DatasetStatus
+from app.webhooks.announcing import announce_dataset
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ def accept_dataset(session: Session, dataset_id: str, content: ValidatedContent,
     dataset.report = content.report
     dataset.preview = content.preview
     dataset.updated_at = at
+    announce_dataset(session, dataset, at=at)
 
 
 def refuse_dataset(session: Session, dataset_id: str, report: dict[str, Any], *, at: datetime) -> None:
@@ -44,6 +46,7 @@ def refuse_dataset(session: Session, dataset_id: str, report: dict[str, Any], *,
     dataset.status = DatasetStatus.INVALID
     dataset.report = report
     dataset.updated_at = at
+    announce_dataset(session, dataset, at=at)
 
 
 def reject_dataset(session: Session, dataset_id: str, code: str, message: str, *, at: datetime) -> None:
