@@ -11,9 +11,23 @@ from farzi_client.errors import (
     NoApiKey,
     Problem,
     UnexpectedAnswer,
+    UploadInterrupted,
     WaitTimeout,
 )
-from farzi_client.models import ApiKey, Artifact, Dataset, Job, JobError, JobEvent, JobProgress, MetricPoint, Page, Preset, Run
+from farzi_client.models import (
+    ApiKey,
+    Artifact,
+    Dataset,
+    Job,
+    JobError,
+    JobEvent,
+    JobProgress,
+    MetricPoint,
+    Page,
+    Preset,
+    Run,
+    Upload,
+)
 
 __all__ = [
     "ApiError",
@@ -37,5 +51,7 @@ __all__ = [
     "Problem",
     "Run",
     "UnexpectedAnswer",
+    "Upload",
+    "UploadInterrupted",
     "WaitTimeout",
 ]

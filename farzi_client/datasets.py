@@ -8,8 +8,9 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
 
-from farzi_client.errors import ApiError, DatasetInvalid, FarziClientError, WaitTimeout
+from farzi_client.errors import ApiError, DatasetInvalid, FarziClientError, UploadInterrupted, WaitTimeout
 from farzi_client.models import Dataset, Page
+from farzi_client.multipart import PartedUpload
 from farzi_client.paging import get_page, iterate_pages
 from farzi_client.transport import Transport, segment
 from farzi_client.uploading import ByteProgress, content_digest, hash_file, read_chunks
@@ -18,6 +19,8 @@ Task = Literal["sequential_recommendation", "language_modeling"]
 DataFormat = Literal["csv", "tsv", "jsonl", "parquet", "inter", "sequences", "text"]
 
 PATH = "/v1/datasets"
+# A file of this size goes up in parts.
+PARTS_FROM_BYTES = 64 << 20
 FIRST_POLL_S = 0.2
 LONGEST_POLL_S = 2.0
 NUM_PROBLEMS_SHOWN = 3
@@ -83,8 +86,11 @@ class Datasets:
         options: Mapping[str, Any] | None = None,
         metadata: Mapping[str, str] | None = None,
         on_progress: ByteProgress | None = None,
+        parts_from_bytes: int = PARTS_FROM_BYTES,
     ) -> Dataset:
         """Declare a data set and send its file; a declaration whose upload is refused is deleted again.
+
+        A large file goes in parts: when it breaks off, ``resume_upload`` goes on with it.
 
         Returns:
             The data set with status ``validating``; see ``wait``.
@@ -92,16 +98,39 @@ class Datasets:
         Raises:
             OSError: the file cannot be read; nothing was declared.
             ApiError: the service refused the declaration or the bytes.
+            UploadInterrupted: an upload in parts broke off; data set and parts are still there.
         """
         file = Path(path)
         with file.open("rb"):
             pass
         dataset = self.create(name or file.name, format=format, task=task, columns=columns, options=options, metadata=metadata)
         try:
-            return self.upload_content(dataset.id, file, on_progress=on_progress)
+            if file.stat().st_size < parts_from_bytes:
+                return self.upload_content(dataset.id, file, on_progress=on_progress)
+            return PartedUpload(self._transport, dataset.id, on_progress).send(file)
+        except UploadInterrupted:
+            raise
         except BaseException:
             self._discard(dataset.id)
             raise
+
+    def resume_upload(
+        self,
+        dataset_id: str,
+        path: str | PathLike[str],
+        *,
+        upload_id: str | None = None,
+        on_progress: ByteProgress | None = None,
+    ) -> Dataset:
+        """Go on with an upload in parts that broke off; only parts that are not there yet are sent.
+
+        Args:
+            dataset_id: data set that awaits its upload.
+            path: the file, unchanged.
+            upload_id: which upload; None: the newest open one of this file, or a new one.
+            on_progress: called with (bytes that are there, bytes in all).
+        """
+        return PartedUpload(self._transport, dataset_id, on_progress).resume(Path(path), upload_id)
 
     def list(self) -> Iterator[Dataset]:
         """Yield every data set, newest first, page after page."""

@@ -67,6 +67,23 @@ class ConnectionFailed(FarziClientError):
     """The service cannot be reached, or dropped the connection more often than the client retries."""
 
 
+class UploadInterrupted(ConnectionFailed):
+    """An upload in parts broke off; what has arrived stays for a day.
+
+    Attributes:
+        dataset_id: data set that still awaits its upload.
+        upload_id: the upload, to be gone on with by ``client.datasets.resume_upload``.
+    """
+
+    def __init__(self, dataset_id: str, upload_id: str) -> None:
+        super().__init__(
+            f"the upload broke off; go on with 'farzi dataset upload FILE --resume {dataset_id}/{upload_id}', or with "
+            f"client.datasets.resume_upload({dataset_id!r}, FILE)"
+        )
+        self.dataset_id = dataset_id
+        self.upload_id = upload_id
+
+
 class UnexpectedAnswer(FarziClientError):
     """What answers at the URL does not speak this API: a proxy's page, another program, another version."""
 

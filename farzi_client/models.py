@@ -79,10 +79,52 @@ class Dataset(Answer):
     metadata: Mapping[str, str] = field(default_factory=dict)
     size_bytes: int | None = None
     sha256: str | None = None
+    content_encoding: str | None = None
     num_sequences: int | None = None
     num_events: int | None = None
     vocab_size: int | None = None
     max_sequence_length: int | None = None
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReceivedPart(Answer):
+    """A part of an upload that is there; ``sha256`` is None where the service does not know it."""
+
+    number: int
+    size_bytes: int = 0
+    sha256: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class MissingPart(Answer):
+    """A part of an upload that has to be sent, and where to: a path of the API, or a URL of object storage."""
+
+    number: int
+    offset_bytes: int
+    size_bytes: int
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Upload(Answer):
+    """An upload in parts; ``status`` is ``open``, ``completing``, ``completed``, ``failed``, ``aborted`` or ``expired``."""
+
+    parsers: ClassVar[Mapping[str, Parser]] = {"received_parts": _each(ReceivedPart), "missing_parts": _each(MissingPart)}
+
+    id: str
+    status: str
+    size_bytes: int
+    sha256: str
+    part_size_bytes: int
+    dataset_id: str = ""
+    error_code: str | None = None
+    num_parts: int = 0
+    received_parts: tuple[ReceivedPart, ...] = ()
+    missing_parts: tuple[MissingPart, ...] = ()
+    expires_at: datetime | None = None
     created_at: datetime | None = None
     updated_at: datetime | None = None
 

@@ -16,7 +16,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_at
 
 from farzi_client.errors import ApiError, ConnectionFailed, Problem, UnexpectedAnswer
 
-IN_FLIGHT_CODE = "idempotency_key_in_flight"
+IN_FLIGHT_CODES = frozenset({"idempotency_key_in_flight", "upload_completing"})
 RETRIED_STATUSES = frozenset({429, 502, 503, 504})
 CONNECT_TIMEOUT_S = 10.0
 # The answer to an upload comes when the object store has all of it.
@@ -79,6 +79,24 @@ class Transport:
         """Send a PUT whose body is opened afresh for every attempt."""
         timeout = httpx.Timeout(self._timeout_s, connect=CONNECT_TIMEOUT_S, read=max(self._timeout_s, UPLOAD_ANSWER_TIMEOUT_S))
         return self.retrying(lambda: _json(self._send("PUT", path, content=open_body(), headers=headers, timeout=timeout)))
+
+    def put_part(self, url: str, open_body: Callable[[], Body], headers: Mapping[str, str]) -> None:
+        """Send a part: to a path of the service with the key, to any other host without it."""
+        if url.startswith("/"):
+            self.put(url, open_body, headers)
+        else:
+            self.retrying(lambda: self._put_elsewhere(url, open_body(), headers))
+
+    def _put_elsewhere(self, url: str, body: Body, headers: Mapping[str, str]) -> None:
+        timeout = httpx.Timeout(max(self._timeout_s, UPLOAD_ANSWER_TIMEOUT_S), connect=CONNECT_TIMEOUT_S)
+        host = httpx.URL(url).host
+        try:
+            with httpx.Client(timeout=timeout, trust_env=host not in LOOPBACK_HOSTS) as http:
+                response = http.put(url, content=body, headers=headers)
+        except httpx.TransportError as error:
+            raise ConnectionFailed(f"the connection to {host} broke: {error or type(error).__name__}") from error
+        if not response.is_success:
+            raise read_error(response)
 
     def delete(self, path: str) -> None:
         self.request("DELETE", path)
@@ -161,7 +179,7 @@ def may_pass(error: BaseException) -> bool:
         return not isinstance(error.__cause__, httpx.UnsupportedProtocol | httpx.InvalidURL)
     if not isinstance(error, ApiError) or (error.retry_after_s or 0.0) > LONGEST_RETRY_AFTER_S:
         return False
-    return error.status in RETRIED_STATUSES or (error.status == 409 and error.code == IN_FLIGHT_CODE)
+    return error.status in RETRIED_STATUSES or (error.status == 409 and error.code in IN_FLIGHT_CODES)
 
 
 def read_error(response: httpx.Response) -> ApiError:

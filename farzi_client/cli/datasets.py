@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, cast
@@ -9,11 +11,12 @@ from typing import Annotated, Any, cast
 import typer
 
 from farzi_client.cli.arguments import parse_labels, parse_values
-from farzi_client.cli.failures import UsageProblem
+from farzi_client.cli.failures import EXIT_INTERRUPTED, UsageProblem
 from farzi_client.cli.output import JsonOption, Output, QuietOption, format_bytes, list_table, record_table
-from farzi_client.cli.progress import progress_bar
+from farzi_client.cli.progress import Bar, progress_bar
 from farzi_client.client import Client
 from farzi_client.datasets import DataFormat, Task, describe_problem
+from farzi_client.errors import UploadInterrupted
 from farzi_client.models import Dataset
 
 app = typer.Typer(help="Upload data sets and look at them.", no_args_is_help=True)
@@ -25,6 +28,7 @@ FORMAT_OF_SUFFIX: dict[str, DataFormat] = {
     ".parquet": "parquet",
     ".inter": "inter",
 }
+COMPRESSED_SUFFIXES = frozenset({".gz", ".zst"})
 NUM_PROBLEMS_SHOWN = 20
 
 DatasetArgument = Annotated[str, typer.Argument(metavar="DATASET_ID", show_default=False)]
@@ -46,6 +50,12 @@ def upload(
     file_order: Annotated[bool, typer.Option("--file-order", help="There is no time: events are in the file's order.")] = False,
     option: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="Reading option; may be repeated.")] = None,
     metadata: Annotated[list[str] | None, typer.Option(metavar="NAME=TEXT", help="Label of your own; may be repeated.")] = None,
+    resume: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DATASET_ID[/UPLOAD_ID]", help="Go on with an upload of this file that broke off.", show_default=False
+        ),
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until the file is validated.")] = True,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
@@ -57,17 +67,23 @@ def upload(
     columns = _columns(user=user, item=item, timestamp=timestamp, rating=rating)
     if file_order:
         columns["timestamp"] = None
+    if resume is not None and (columns or any(given is not None for given in (name, data_format, option, metadata))):
+        raise UsageProblem("--resume goes on with a data set that is declared already; leave out what declares one")
     with Client() as client:
-        with progress_bar(output, f"uploading {path.name}") as bar:
-            dataset = client.datasets.upload(
-                path,
-                name=name,
-                task=task,
-                format=data_format or _guess_format(path, task),
-                columns=columns or None,
-                options=parse_values(option, "--option"),
-                metadata=parse_labels(metadata, "--metadata"),
-                on_progress=bar.update,
+        with progress_bar(output, f"uploading {path.name}") as bar, _stoppable(output):
+            dataset = (
+                _resume(client, resume, path, bar)
+                if resume is not None
+                else client.datasets.upload(
+                    path,
+                    name=name,
+                    task=task,
+                    format=data_format or _guess_format(path, task),
+                    columns=columns or None,
+                    options=parse_values(option, "--option"),
+                    metadata=parse_labels(metadata, "--metadata"),
+                    on_progress=bar.update,
+                )
             )
         if wait:
             dataset = wait_for_validation(client, dataset.id, output)
@@ -130,6 +146,23 @@ def delete(dataset_id: DatasetArgument, as_json: JsonOption = False, quiet: Quie
     output.result({"id": dataset_id, "deleted": True}, lambda console: console.print(f"deleted {dataset_id}"))
 
 
+def _resume(client: Client, place: str, path: Path, bar: Bar) -> Dataset:
+    dataset_id, _, upload_id = place.partition("/")
+    return client.datasets.resume_upload(dataset_id, path, upload_id=upload_id or None, on_progress=bar.update)
+
+
+@contextmanager
+def _stoppable(output: Output) -> Iterator[None]:
+    """Let Ctrl-C end an upload in parts as an interruption, and say how to go on."""
+    try:
+        yield
+    except UploadInterrupted as error:
+        if not isinstance(error.__cause__, KeyboardInterrupt):
+            raise
+        output.warn(str(error))
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+
+
 def wait_for_validation(client: Client, dataset_id: str, output: Output) -> Dataset:
     """Show that validation goes on until it is over."""
     with progress_bar(output, "validating") as bar:
@@ -141,10 +174,11 @@ def _columns(**given: str | None) -> dict[str, str | int | None]:
 
 
 def _guess_format(path: Path, task: Task) -> DataFormat:
-    if task == "language_modeling" and path.suffix in {".txt", ""}:
+    suffix = (path.with_suffix("") if path.suffix.lower() in COMPRESSED_SUFFIXES else path).suffix.lower()
+    if task == "language_modeling" and suffix in {".txt", ""}:
         return "text"
-    if path.suffix.lower() in FORMAT_OF_SUFFIX:
-        return FORMAT_OF_SUFFIX[path.suffix.lower()]
+    if suffix in FORMAT_OF_SUFFIX:
+        return FORMAT_OF_SUFFIX[suffix]
     raise UsageProblem(
         f"the ending of {path.name} does not tell how it is written; say it with --format "
         f"({', '.join(cast(Any, DataFormat).__args__)})"

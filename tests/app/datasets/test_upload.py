@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pyarrow as pa
 import pytest
 from sqlalchemy import func, select
 from starlette.testclient import TestClient
@@ -23,7 +24,7 @@ from app.main import create_app
 from app.services import Services
 from app.settings import Settings
 from tests.app.conftest import MAX_UPLOAD_BYTES
-from tests.app.driving import ADMIN, ADMIN_KEY, CONTENT, RunningServer, code_of, declare
+from tests.app.driving import ADMIN, ADMIN_KEY, CONTENT, RunningServer, code_of, declare, running_in_thread
 
 
 def digest_of(content: bytes) -> str:
@@ -93,6 +94,16 @@ def test_bad_uploads(
     assert_nothing_was_kept(client, services, dataset_id)
 
 
+@pytest.mark.parametrize(("encoding", "header"), [("gzip", {}), ("gzip", {"Content-Encoding": "gzip"}), ("zstd", {})])
+def test_compressed_bytes_are_kept_as_they_came(client: TestClient, encoding: str, header: dict[str, str]) -> None:
+    packed = pa.compress(CONTENT, codec=encoding, asbytes=True)
+    dataset_id = declare(client)
+    answer = put(client, dataset_id, packed, **header, **{"Content-Digest": digest_of(packed)})
+    assert answer.status_code == 202
+    assert answer.json()["content_encoding"] == encoding
+    assert (answer.json()["size_bytes"], answer.json()["sha256"]) == (len(packed), hashlib.sha256(packed).hexdigest())
+
+
 def test_unknown_and_foreign_ids(client: TestClient, other_tenant: TestClient) -> None:
     assert code_of(put(client, "ds_0", CONTENT), 404) == "dataset_not_found"
     dataset_id = declare(client)
@@ -122,6 +133,36 @@ def test_an_announced_length_is_refused_before_a_byte_is_sent(server: RunningSer
         dataset_id = declare(client)
     answer = _send_head(server, dataset_id, MAX_UPLOAD_BYTES + 1)
     assert answer.startswith(b"HTTP/1.1 413")
+
+
+def test_who_expects_100_is_refused_before_or_told_to_go_on(server: RunningServer) -> None:
+    with httpx.Client(base_url=server.url, headers=ADMIN) as client:
+        dataset_id = declare(client)
+    expecting = b"Expect: 100-continue\r\n\r\n"
+    head = _head(dataset_id, MAX_UPLOAD_BYTES + 1)[:-2] + expecting
+    host, port = server.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        connection.sendall(head)
+        assert connection.recv(4096).startswith(b"HTTP/1.1 413")
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        connection.sendall(_head(dataset_id, len(CONTENT))[:-2] + expecting)
+        assert connection.recv(4096).startswith(b"HTTP/1.1 100")
+        connection.sendall(CONTENT)
+        assert connection.recv(4096).startswith(b"HTTP/1.1 202")
+
+
+def test_a_client_that_says_nothing_more_is_let_go(tmp_path: Path) -> None:
+    fields = {"data_dir": tmp_path / "data", "bootstrap_api_key": ADMIN_KEY, "upload_idle_s": 0.3}
+    with (
+        running_in_thread(Settings.model_validate(fields)) as server,
+        httpx.Client(base_url=server.url, headers=ADMIN) as client,
+    ):
+        dataset_id = declare(client)
+        host, port = server.url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=10) as connection:
+            connection.sendall(_head(dataset_id, 1000) + b"only the beginning")
+            assert connection.recv(4096).startswith(b"HTTP/1.1 408")
+        assert_nothing_was_kept(client, server.services, dataset_id)
 
 
 def test_a_client_that_goes_away_leaves_nothing(server: RunningServer) -> None:
