@@ -152,7 +152,7 @@ def test_parts_go_to_a_public_object_store_without_the_api(
             assert other.status_code == 403
             assert outside.put(part["url"], content=content, headers=part["headers"]).status_code == 200
         seen = client.get(path).json()
-        assert [item["sha256"] for item in seen["received_parts"]] == (declared or [None] * 3)[:2]
+        assert [item["sha256"] for item in seen["received_parts"]] == (declared[:2] if declared else [None, None])
         assert [item["number"] for item in seen["missing_parts"]] == [3]
         send(client, path, 3)
         assert client.post(f"{path}/complete").status_code == 202
