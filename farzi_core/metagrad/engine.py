@@ -69,8 +69,8 @@ def compute_meta_gradient(
         generator: draws N; None: torch's global generator.
         memory_budget_bytes: for ``stored``, ``checkpointed``, ``truncated``: what may be kept for the way back, beyond the
             graph of one step. Checkpoints are placed to fit; what is left holds whole graphs, which saves computing them
-            again. None: for ``checkpointed`` about sqrt(T) checkpoints, or more as long as they take less than one graph; no
-            graph besides the one in use.
+            again. None: for ``checkpointed`` about sqrt(T) checkpoints, or more as long as they take less than one graph; for
+            all three, 100 / T graphs (of a window: 100 / W), where those beyond the first take at most 256 MiB.
         ensemble: every tensor of ``start_params`` has a leading axis of M members; M inner loops run at once under
             ``torch.func.vmap``. The outer loss is the members' mean; gradients are those of this mean.
 
@@ -85,7 +85,7 @@ def compute_meta_gradient(
 
     Cost: with P parameter bytes, G an inner gradient, R a second-order product (3 to 4 G): ``stored`` P (T + 6 sqrt T) and
         T (G + R); ``checkpointed`` about 4 P sqrt T, or one graph, and T (2 G + R), or T (G + R) where all steps take less
-        than one graph, after one gradient to measure it; ``reversed`` a constant, and T (G + R); ``truncated``
+        than one graph; G less for every spare graph that is kept; ``reversed`` a constant, and T (G + R); ``truncated``
         P (W + 6 sqrt W) and T G + W R; ``unrolled`` T graphs.
 
     Source: reverse accumulation through Adam as derived in ``docs/design/reverse-adam.md``.

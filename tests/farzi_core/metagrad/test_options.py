@@ -109,7 +109,7 @@ def test_plenty_of_memory_means_no_recomputation(shapes: Problem, method: str) -
     recorded, calls = record_steps(shapes)
     options = {"num_inner_steps": 9, "method": method, "window": 9}
     result = recorded.solve(SHARP, memory_budget_bytes=10**8, **options)
-    assert [step for step, _ in calls] == [0, *range(9)]  # the first call measures a graph
+    assert [step for step, _ in calls] == list(range(9))
     assert largest_error(result, reference(shapes, SHARP, 9)) <= 1e-9
 
 
@@ -128,7 +128,7 @@ def test_a_larger_budget_never_computes_more(shapes: Problem) -> None:
         counts.append(len(calls))
     assert counts == sorted(counts, reverse=True)
     assert counts[0] > 2 * 40
-    assert counts[-1] == 41
+    assert counts[-1] == 40
 
 
 def test_plans_fit_their_budget_or_say_what_would() -> None:
