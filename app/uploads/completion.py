@@ -24,7 +24,7 @@ from app.storage import ObjectMissingError, ObjectStore, StorageError
 from app.uploads import repository
 from app.uploads.models import Upload, UploadAddress, UploadStatus
 from app.uploads.release import release_upload
-from app.uploads.service import choose_parts, get_upload, require_open, unfinished_object
+from app.uploads.service import being_completed, choose_parts, get_upload, require_open, unfinished_object
 from farzi_core.content_encoding import START_BYTES, detect_encoding
 
 CLAIM_S = 60.0
@@ -74,7 +74,7 @@ class Completion:
             return get_dataset(session, self._address.tenant_id, self._address.dataset_id)
         if upload.claim != self._claim or self._content is None:
             require_open(upload, database_now(session))
-            raise StorageError(f"the claim on {upload.id} ran out while it was being completed")
+            raise being_completed()  # the claim ran out meanwhile, and whoever had it next is done with it, too
         dataset = attach_content(session, upload.tenant_id, upload.dataset_id, self._content)
         upload.status, upload.claim, upload.updated_at = UploadStatus.COMPLETED, None, database_now(session)
         session.flush()
