@@ -150,11 +150,18 @@ def _parse_line(line: str, number: int) -> dict[str, Any] | Problem:
         value = json.loads(line)
     except (ValueError, RecursionError) as error:
         column = str(error.colno) if isinstance(error, json.JSONDecodeError) else None
-        reason = f"the line is not JSON ({error}); write one object a line"
+        reason = f"the line is not JSON ({_what_is_wrong(error)}); write one object a line"
         return Problem(reason, "not_json", number, column, shorten(line))
     if not isinstance(value, dict):
         return Problem("the line is JSON, but no object; write one object a line", "not_json", number, None, shorten(line))
     return value
+
+
+def _what_is_wrong(error: ValueError | RecursionError) -> str:
+    """Return it without the places in a text of one line that the parser names, and without advice on Python."""
+    if isinstance(error, json.JSONDecodeError):
+        return error.msg
+    return "it is nested too deeply" if isinstance(error, RecursionError) else "a number has too many digits"
 
 
 def _read_row(line: str, number: int, keys: Mapping[str, str]) -> list[str | None] | Problem:

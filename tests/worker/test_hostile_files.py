@@ -24,6 +24,9 @@ from tests.worker.running_service import RunningService, find_run_process
 
 SERVER_WORDS = (
     "traceback",
+    "recursion",
+    "sys.",
+    "line 1 column",
     "/tmp/",
     "/work/",
     "site-packages",
