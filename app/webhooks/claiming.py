@@ -91,7 +91,7 @@ def claim(session: Session, delivery_ids: Collection[str], *, now: datetime) -> 
         .with_for_update(of=WebhookDelivery, skip_locked=True)
     )
     claimed = []
-    for delivery, endpoint in session.execute(query).tuples():
+    for delivery, endpoint in session.execute(query):
         delivery.lease_token += 1
         delivery.lease_expires_at = now + timedelta(seconds=LEASE_S)
         claimed.append(_describe(delivery, endpoint, now))
