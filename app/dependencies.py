@@ -21,7 +21,9 @@ from app.tenants.rate_limits import too_many_requests
 from app.tenants.schemas import Scope
 from app.tenants.service import Caller
 
-_bearer = HTTPBearer(auto_error=False, description="An API key: `Authorization: Bearer fz_...`")
+_bearer = HTTPBearer(
+    scheme_name="ApiKey", bearerFormat="fz_...", auto_error=False, description="An API key: `Authorization: Bearer fz_...`"
+)
 
 
 class AuthenticatedRoute(APIRoute):
@@ -88,8 +90,15 @@ def get_services(request: Request) -> Services:
 InServices = Annotated[Services, Depends(get_services)]
 
 
+async def _with_key(_credentials: Annotated[object, Security(_bearer)]) -> None:
+    """Say in the description of the API that a key is needed; the route has looked at it already."""
+
+
 def _require(scope: Scope) -> Callable[..., Coroutine[Any, Any, Caller]]:
-    async def caller_with_scope(request: Request, _credentials: Annotated[object, Security(_bearer)]) -> Caller:
+    # Default values, because an annotation is looked up outside of this function and cannot see `scope`.
+    credentials: Any = Security(_with_key, scopes=[str(scope)])
+
+    async def caller_with_scope(request: Request, _credentials: object = credentials) -> Caller:
         caller: Caller = request.state.caller
         caller.require(scope)
         return caller
@@ -98,7 +107,6 @@ def _require(scope: Scope) -> Callable[..., Coroutine[Any, Any, Caller]]:
 
 
 def _begin_post(scope: Scope) -> Callable[..., Coroutine[Any, Any, Post]]:
-    # A default value, because an annotation is looked up outside of this function and cannot see `scope`.
     with_scope: Any = Depends(_require(scope))
 
     async def begin_post(request: Request, services: InServices, caller: Caller = with_scope) -> Post:

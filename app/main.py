@@ -45,7 +45,6 @@ from app.webhooks.targets import TargetPolicy
 DESCRIPTION = "Distils event sequences: upload a data set, submit a job, download a few synthetic sequences that train as well."
 # Paths without parameters come before those that would match them.
 ROUTERS = (
-    unbuilt.public_router,
     unbuilt.router,
     dataset_endpoints.router,
     dataset_endpoints.content_router,

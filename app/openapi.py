@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
 
 from app.errors import ERRORS
-from app.idempotency import HEADER
-from app.problems import MEDIA_TYPE
-from app.schemas import Problem
+from app.idempotency import HEADER, REPLAYED_HEADER
+from app.openapi_errors import codes_of, failures, problem_examples
+from app.openapi_examples import ID_PREFIXES, OF_OPERATION, example_id, example_of
+from app.schemas import BadField, Problem
 
 DOCS = Path(__file__).parents[1] / "docs"
 ERRORS_HEAD = """# Errors
@@ -28,31 +31,83 @@ This file is written by `python -m app.openapi`.
 | code | status | title | what to do | retryable |
 |---|---|---|---|---|
 """
+TAGS = {
+    "Data sets": "Declare what a file holds, upload it, and see what validation found in it.",
+    "Uploads": "Files in parts, which may come in any order, side by side and again: for what is large or breaks off.",
+    "Jobs": "Submit, watch and steer distillations and evaluations, and get their results.",
+    "Specs": "What a distillation can be told, and complete specs to start from.",
+    "API keys": "Bearer keys and their scopes.",
+    "Account": "What the tenant uses, what it may use, and who did what.",
+    "Webhooks": "Endpoints that are told of events, and every attempt to tell them (Standard Webhooks).",
+    "System": "Health, readiness and metrics; no key is needed.",
+}
+HEADERS = {
+    "X-Request-Id": "Id of the request, in the logs too: the caller's own if it sent one (up to 128 of `A-Za-z0-9_.:-`).",
+    "Location": "Path of what was made.",
+    REPLAYED_HEADER: "`true` if an earlier request with the same key was carried out, and this is its answer.",
+    "Retry-After": "Seconds to wait before the same request may succeed.",
+    "WWW-Authenticate": "Always `Bearer`.",
+    "ETag": "The file's SHA-256, in quotes.",
+}
+SUCCESSES = {
+    "200": "The answer.",
+    "201": "Made; the answer is what was made.",
+    "202": "Accepted; what it started goes on.",
+    "204": "Done; there is no body.",
+}
+_OF_FASTAPI = "Successful Response"
 _GENERATED_BY_FASTAPI = ("HTTPValidationError", "ValidationError")
 _IDEMPOTENCY_PARAMETER = {
     "name": HEADER,
     "in": "header",
     "required": False,
-    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
     "description": "A repeat with the same key and body is answered as the first request was.",
+    "example": "import-2026-01-31",
 }
+_REQUEST_ID_PARAMETER = {
+    "name": "X-Request-Id",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "maxLength": 128},
+    "description": "Your own id of the request; one of another form is replaced.",
+}
+_ID_FORM = "[0-9a-f]{32}"
 
 
 def describe(app: FastAPI) -> dict[str, Any]:
-    """Return the description of ``app``, with problem documents as the answer to every failure."""
+    """Return the description of ``app``: what FastAPI knows of it, and what holds for every operation."""
     if app.openapi_schema is None:
-        built = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-        schemas = built["components"]["schemas"]
+        built = get_openapi(
+            title=app.title,
+            version=app.version,
+            summary=app.summary,
+            description=app.description,
+            routes=app.routes,
+            servers=[{"url": "/", "description": "The service that this document came from."}],
+            tags=[{"name": name, "description": text} for name, text in TAGS.items()],
+            license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        )
+        components = built["components"]
         for name in _GENERATED_BY_FASTAPI:
-            schemas.pop(name, None)
-        schemas["Problem"] = Problem.model_json_schema()
-        for path in built["paths"].values():
-            for method, operation in path.items():
-                _describe_failures(operation)
-                if method == "post":
-                    operation.setdefault("parameters", []).append(_IDEMPOTENCY_PARAMETER)
+            components["schemas"].pop(name, None)
+        components["schemas"] |= {"Problem": _schema_of(Problem), "BadField": _schema_of(BadField)}
+        components["responses"] = {}
+        components["headers"] = {name: _header(text) for name, text in HEADERS.items()}
+        components["examples"] = problem_examples(
+            {code for method, _, operation in operations(built) for code in codes_of(method, operation)}
+        )
+        for method, _, operation in operations(built):
+            _complete(method, operation, components)
         app.openapi_schema = built
     return app.openapi_schema
+
+
+def operations(description: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Yield method, path and operation of a description."""
+    for path, item in description["paths"].items():
+        for method, operation in item.items():
+            yield method, path, operation
 
 
 def render_openapi(app: FastAPI) -> str:
@@ -68,11 +123,48 @@ def render_errors() -> str:
     return ERRORS_HEAD + "\n".join(rows) + "\n"
 
 
-def _describe_failures(operation: dict[str, Any]) -> None:
+def _schema_of(model: type[BaseModel]) -> dict[str, Any]:
+    schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+    schema.pop("$defs", None)
+    return schema
+
+
+def _header(text: str) -> dict[str, Any]:
+    return {"description": text, "schema": {"type": "string"}}
+
+
+def _complete(method: str, operation: dict[str, Any], components: dict[str, Any]) -> None:
+    parameters = operation.setdefault("parameters", [])
+    if method == "post":
+        parameters.append(_IDEMPOTENCY_PARAMETER)
+    parameters.append(_REQUEST_ID_PARAMETER)
+    for parameter in parameters:
+        if parameter["in"] == "path" and parameter["name"] in ID_PREFIXES:
+            prefix = ID_PREFIXES[parameter["name"]]
+            parameter["schema"] |= {"pattern": f"^{prefix}_{_ID_FORM}$"}
+            parameter["example"] = example_id(prefix)
+    if "requestBody" in operation:
+        _add_examples(operation["requestBody"], components["schemas"])
     responses = operation["responses"]
     responses.pop("422", None)
-    problem = {"schema": {"$ref": "#/components/schemas/Problem"}}
-    responses["default"] = {"description": "A problem; docs/errors.md lists the codes.", "content": {MEDIA_TYPE: problem}}
+    for status, response in responses.items():
+        names = ["X-Request-Id"]
+        if method == "post":
+            names += [REPLAYED_HEADER, *(["Location"] if status in {"201", "202"} else [])]
+        if status in {"200", "206", "304"} and operation["operationId"] == "download_artifact":
+            names.append("ETag")
+        response["headers"] = {name: {"$ref": f"#/components/headers/{name}"} for name in names}
+        response["description"] = response["description"].replace(_OF_FASTAPI, SUCCESSES.get(status, _OF_FASTAPI))
+        _add_examples(response, components["schemas"], OF_OPERATION.get(operation["operationId"]))
+    responses.update(failures(codes_of(method, operation), components["responses"]))
+
+
+def _add_examples(described: dict[str, Any], schemas: dict[str, Any], known: Any = None) -> None:
+    for media_type, content in described.get("content", {}).items():
+        if known is not None:
+            content["example"] = known
+        elif media_type == "application/json":
+            content["example"] = example_of(content["schema"], schemas)
 
 
 def main() -> int:

@@ -45,14 +45,21 @@ class Page(OutputModel, Generic[T]):
     next_cursor: str | None = Field(description="Give it as `cursor` to get the next page.")
 
 
-class Problem(BaseModel):
-    """An error, as RFC 9457 describes it; docs/errors.md lists the codes."""
+class BadField(BaseModel):
+    """One thing that is wrong with a request."""
 
-    type: str
-    title: str
-    status: int
+    pointer: str = Field(description="JSON pointer into the body; below `/query`, `/path` or `/header` for the rest.")
     detail: str
-    code: str
-    request_id: str
-    retryable: bool
-    errors: list[dict[str, Any]] | None = Field(None, description="Bad fields: pointer and detail of each.")
+
+
+class Problem(BaseModel):
+    """An error, as RFC 9457 describes it; some codes add members of their own."""
+
+    type: str = Field(description="`urn:farzi:error:` and the code.")
+    title: str = Field(description="The same words for every error of this code.")
+    status: int
+    detail: str = Field(description="For people: what was given, what is allowed, what to change. It may change.")
+    code: str = Field(description="Branch on this; docs/errors.md says what to do about each.")
+    request_id: str = Field(description="Also in the header X-Request-Id and in the service's log.")
+    retryable: bool = Field(description="Whether the same request may succeed later.")
+    errors: list[BadField] = Field(default_factory=list, description="Bad fields; left out where there are none.")
