@@ -58,7 +58,8 @@ class Settings(BaseSettings):
     )
     secret_key: SecretStr | None = Field(
         None,
-        description="At least 32 characters; keys the HMAC of API keys. Unset in embedded mode: made once, kept in DATA_DIR.",
+        description="At least 32 characters; keys the HMAC of API keys and seals webhook secrets. Unset in embedded mode: made "
+        "once, kept in DATA_DIR.",
     )
     max_upload_bytes: int = Field(5 * 2**30, ge=1, description="Largest data set that is accepted, in bytes.")
     max_decompressed_bytes: int = Field(

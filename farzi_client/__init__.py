@@ -13,11 +13,14 @@ from farzi_client.errors import (
     UnexpectedAnswer,
     UploadInterrupted,
     WaitTimeout,
+    WebhookNotVerified,
 )
 from farzi_client.models import (
     ApiKey,
     Artifact,
     Dataset,
+    Delivery,
+    DeliveryAttempt,
     Job,
     JobError,
     JobEvent,
@@ -27,6 +30,8 @@ from farzi_client.models import (
     Preset,
     Run,
     Upload,
+    WebhookEndpoint,
+    WebhookEvent,
 )
 
 __all__ = [
@@ -37,6 +42,8 @@ __all__ = [
     "ConnectionFailed",
     "Dataset",
     "DatasetInvalid",
+    "Delivery",
+    "DeliveryAttempt",
     "FarziClientError",
     "IntegrityError",
     "Job",
@@ -54,4 +61,7 @@ __all__ = [
     "Upload",
     "UploadInterrupted",
     "WaitTimeout",
+    "WebhookEndpoint",
+    "WebhookEvent",
+    "WebhookNotVerified",
 ]

@@ -14,6 +14,7 @@ from farzi_client.keys import Keys
 from farzi_client.models import Preset
 from farzi_client.paging import get_page
 from farzi_client.transport import Transport
+from farzi_client.webhooks import Webhooks
 
 URL_VARIABLE = "FARZI_API_URL"
 KEY_VARIABLE = "FARZI_API_KEY"
@@ -52,6 +53,7 @@ class Client:
         self.jobs = Jobs(self._transport)
         self.artifacts = Artifacts(self._transport)
         self.keys = Keys(self._transport)
+        self.webhooks = Webhooks(self._transport)
 
     def presets(self, *, task: Task | None = None) -> tuple[Preset, ...]:
         """Return the presets, of every task or of one."""

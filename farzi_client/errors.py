@@ -92,6 +92,10 @@ class IntegrityError(FarziClientError):
     """Bytes that arrived are not the bytes that were published; nothing was kept."""
 
 
+class WebhookNotVerified(FarziClientError):
+    """A webhook is not from the service, was changed on its way, or is too old; do not act on it."""
+
+
 class WaitTimeout(FarziClientError, TimeoutError):
     """The job or data set was not done in time; it goes on."""
 

@@ -303,6 +303,72 @@ class ApiKey(Answer):
     last_used_at: datetime | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class WebhookEndpoint(Answer):
+    """A URL that is told of events; ``secret`` is only in the answers that made it, ``event_types`` None means all."""
+
+    parsers: ClassVar[Mapping[str, Parser]] = {"event_types": tuple}
+
+    id: str
+    url: str
+    description: str = ""
+    event_types: tuple[str, ...] | None = None
+    enabled: bool = True
+    disabled_reason: str | None = None
+    disabled_at: datetime | None = None
+    failing_since: datetime | None = None
+    secret: str | None = field(default=None, repr=False)
+    previous_secret_expires_at: datetime | None = None
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeliveryAttempt(Answer):
+    """One POST to an endpoint; ``error`` is None where it succeeded, else has ``code`` and ``message``."""
+
+    number: int
+    at: datetime | None = None
+    duration_s: float = 0.0
+    response_status: int | None = None
+    response_body: str | None = None
+    error: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delivery(Answer):
+    """One event on its way to one endpoint; ``status`` is ``pending``, ``succeeded`` or ``failed``.
+
+    ``attempts`` is empty in lists; ``event_id`` is what the receiver sees as ``webhook-id``.
+    """
+
+    parsers: ClassVar[Mapping[str, Parser]] = {"attempts": _each(DeliveryAttempt)}
+
+    id: str
+    status: str
+    endpoint_id: str = ""
+    event_id: str = ""
+    event_type: str = ""
+    payload: Mapping[str, Any] = field(default_factory=dict)
+    num_attempts: int = 0
+    next_attempt_at: datetime | None = None
+    replay_of: str | None = None
+    attempts: tuple[DeliveryAttempt, ...] = ()
+    created_at: datetime | None = None
+    ended_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class WebhookEvent(Answer):
+    """What a receiver was told: ``data`` is the job or the data set at the time of ``timestamp``."""
+
+    parsers: ClassVar[Mapping[str, Parser]] = {"timestamp": datetime.fromisoformat}
+
+    type: str
+    timestamp: datetime
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
 T = TypeVar("T", bound=Answer)
 
 
