@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import JSON, DateTime, Dialect, Engine, MetaData, create_engine, event
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
+from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.types import TypeDecorator
 from uuid_utils import uuid7
 
@@ -17,6 +20,7 @@ SQLITE_BUSY_TIMEOUT_S = 30.0
 CONNECT_TIMEOUT_S = 5
 # Of one process; the threads that use them are 40.
 KEPT_CONNECTIONS = 10
+TRUSTED_S = 1.0
 MAX_CONNECTIONS = 30
 
 READ_ONLY = "farzi_read_only"
@@ -74,13 +78,10 @@ def make_engine(settings: Settings) -> Engine:
     url = settings.resolved_database_url
     if not url.startswith("sqlite"):
         options = {"connect_timeout": CONNECT_TIMEOUT_S}
-        return create_engine(
-            url,
-            pool_pre_ping=True,
-            pool_size=KEPT_CONNECTIONS,
-            max_overflow=MAX_CONNECTIONS - KEPT_CONNECTIONS,
-            connect_args=options,
-        )
+        overflow = MAX_CONNECTIONS - KEPT_CONNECTIONS
+        engine = create_engine(url, pool_size=KEPT_CONNECTIONS, max_overflow=overflow, connect_args=options)
+        _ping_idle_connections(engine)
+        return engine
     settings.resolved_data_dir.mkdir(parents=True, exist_ok=True)
     engine = create_engine(url, connect_args={"timeout": SQLITE_BUSY_TIMEOUT_S})
 
@@ -100,8 +101,37 @@ def make_engine(settings: Settings) -> Engine:
     return engine
 
 
+def _ping_idle_connections(engine: Engine) -> None:
+    """Look whether a connection still lives before it is used again, unless it was used a moment ago.
+
+    SQLAlchemy's own ``pool_pre_ping`` asks every time: one more round trip for each transaction of a busy service, which no
+    restart of a database is quick enough to need.
+    """
+
+    @event.listens_for(engine, "checkin")
+    def _note(_connection: Any, record: ConnectionPoolEntry) -> None:
+        record.info["used_at"] = time.monotonic()
+
+    @event.listens_for(engine, "checkout")
+    def _ping(connection: Any, record: ConnectionPoolEntry, _proxy: Any) -> None:
+        used_at = record.info.get("used_at")
+        if used_at is None or time.monotonic() - used_at < TRUSTED_S:
+            return
+        try:
+            engine.dialect.do_ping(connection)
+        except engine.dialect.loaded_dbapi.Error as error:
+            raise InvalidatePoolError from error
+
+
 def make_session_factory(engine: Engine) -> sessionmaker[Session]:
     return sessionmaker(engine, expire_on_commit=False)
+
+
+def make_single_query_session_factory(engine: Engine) -> sessionmaker[Session]:
+    """Sessions for one query that reads: on Postgres without a transaction around it, which would cost two round trips."""
+    if engine.dialect.name == "sqlite":
+        return make_reading_session_factory(engine)
+    return sessionmaker(engine.execution_options(isolation_level="AUTOCOMMIT"), expire_on_commit=False)
 
 
 def make_reading_session_factory(engine: Engine) -> sessionmaker[Session]:

@@ -9,7 +9,13 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session, sessionmaker
 
 from app.database_metrics import DatabaseMetrics
-from app.db import MAX_CONNECTIONS, make_engine, make_reading_session_factory, make_session_factory
+from app.db import (
+    MAX_CONNECTIONS,
+    make_engine,
+    make_reading_session_factory,
+    make_session_factory,
+    make_single_query_session_factory,
+)
 from app.http_metrics import HttpMetrics
 from app.idempotency import KeysInFlight
 from app.jobs.event_watch import EventWatch
@@ -76,7 +82,7 @@ def open_services(settings: Settings, metrics: HttpMetrics, stopping: threading.
         reading_sessions=reading_sessions,
         store=make_object_store(settings),
         secret=secret,
-        authenticator=Authenticator(secret, reading_sessions, sessions),
+        authenticator=Authenticator(secret, make_single_query_session_factory(engine), sessions),
         quotas=QuotaGuard(settings),
         rate_limiter=make_rate_limiter(settings, metrics.rate_limit_failures.inc),
         metrics=metrics,
