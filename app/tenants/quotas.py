@@ -48,25 +48,26 @@ class QuotaGuard:
         """Return the limits; with ``lock``, everybody else who asks so for the same tenant waits for this transaction."""
         query = select(Tenant).where(Tenant.id == tenant_id)
         # FOR NO KEY UPDATE: rows that name the tenant by foreign key can still be written meanwhile.
-        tenant = session.scalars(query.with_for_update(key_share=True) if lock else query).one()
+        query = query.with_for_update(key_share=True) if lock else query
+        tenant = session.scalars(query.execution_options(populate_existing=True)).one()
         own = {name: getattr(tenant, f"quota_{name}") for name in QUOTA_NAMES}
         return Quotas(**{name: getattr(self._defaults, name) if value is None else value for name, value in own.items()})
 
     def require_dataset(self, session: Session, tenant_id: str) -> None:
         """Raise quota_exceeded unless one more data set may be declared in this transaction."""
-        limit = self.limits_of(session, tenant_id, lock=True).datasets
+        limit = self._limits_to_keep(session, tenant_id, "datasets").datasets
         if limit is not None:
             _require("datasets", count_datasets(session, tenant_id), 1, limit)
 
     def require_bytes(self, session: Session, tenant_id: str, size_bytes: int) -> None:
         """Raise quota_exceeded unless ``size_bytes`` more may be stored in this transaction."""
-        limit = self.limits_of(session, tenant_id, lock=True).stored_bytes
+        limit = self._limits_to_keep(session, tenant_id, "stored_bytes").stored_bytes
         if limit is not None:
             _require("stored_bytes", count_stored_bytes(session, tenant_id), size_bytes, limit)
 
     def require_job(self, session: Session, tenant_id: str, queue: Queue) -> None:
         """Raise quota_exceeded unless one more job may wait for ``queue`` in this transaction."""
-        limits = self.limits_of(session, tenant_id, lock=True)
+        limits = self._limits_to_keep(session, tenant_id, "active_jobs", "stored_bytes", SECONDS_OF_QUEUE[queue])
         if limits.active_jobs is not None:
             _require("active_jobs", count_active_jobs(session, tenant_id), 1, limits.active_jobs)
         exceeded = self._first_exceeded(session, tenant_id, limits, queue, seconds=0.0, output_bytes=0)
@@ -80,6 +81,13 @@ class QuotaGuard:
         if active is not None and count_active_jobs(session, tenant_id) >= active:
             return True
         return self._first_exceeded(session, tenant_id, limits, queue, seconds=seconds, output_bytes=output_bytes) is not None
+
+    def _limits_to_keep(self, session: Session, tenant_id: str, *names: str) -> Quotas:
+        """Lock the tenant if any of these quotas is limited: where none is, its requests need not wait for each other."""
+        limits = self.limits_of(session, tenant_id)
+        if all(getattr(limits, name) is None for name in names):
+            return limits
+        return self.limits_of(session, tenant_id, lock=True)
 
     def _first_exceeded(
         self, session: Session, tenant_id: str, limits: Quotas, queue: Queue, *, seconds: float, output_bytes: int
