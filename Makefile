@@ -13,16 +13,24 @@ $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types bench lock
+.PHONY: help demo test nightly audit lint types bench lock
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: $(DEMO) ## Distil real flight data through the whole service and show what the result is worth
 	@$(BIN)/farzi demo
 
 test: $(DEV) ## Run every test, with real Postgres, Redis, S3 and Celery processes
 	@OMP_NUM_THREADS=1 $(BIN)/pytest
+
+nightly: $(DEV) ## Run the tests that take many minutes: thousands of generated requests
+	@OMP_NUM_THREADS=1 $(BIN)/pytest -m nightly
+
+audit: $(DEV) ## Look for known vulnerabilities in the locked versions; needs the advisory service osv.dev
+	@$(BIN)/pip-audit --requirement $(LOCK) --no-deps --disable-pip --vulnerability-service osv --timeout 20 || { \
+		echo "make audit: vulnerabilities were found, or the advisory service did not answer; nothing is known to be safe." >&2; \
+		exit 1; }
 
 lint: $(DEV) ## Check style, format and the layers
 	@$(BIN)/ruff check

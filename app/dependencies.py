@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, MutableMapping
 from typing import Annotated, Any
 
 from fastapi import Depends, Request, Response, Security
 from fastapi.concurrency import run_in_threadpool
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
+from starlette.routing import Match
 
 from app.errors import ServiceError
 from app.idempotency import HEADER, Post, make_fingerprint, read_key
@@ -25,9 +26,24 @@ _bearer = HTTPBearer(
     scheme_name="ApiKey", bearerFormat="fz_...", auto_error=False, description="An API key: `Authorization: Bearer fz_...`"
 )
 
+_WRITTEN_OUT: set[str] = set()
+
 
 class AuthenticatedRoute(APIRoute):
-    """A route whose caller is known before a byte of the body is read, and whose body is JSON."""
+    """A route whose caller is known before a byte of the body is read, and whose body is JSON.
+
+    A path that is written out is never read as an id of a path with parameters, whatever the method.
+    """
+
+    def __init__(self, path: str, *arguments: Any, **options: Any) -> None:
+        super().__init__(path, *arguments, **options)
+        if "{" not in path:
+            _WRITTEN_OUT.add(path)
+
+    def matches(self, scope: MutableMapping[str, Any]) -> tuple[Match, MutableMapping[str, Any]]:
+        if "{" in self.path and scope["path"] in _WRITTEN_OUT:
+            return Match.NONE, {}
+        return super().matches(scope)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()

@@ -63,14 +63,13 @@ _IDEMPOTENCY_PARAMETER = {
     "required": False,
     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
     "description": "A repeat with the same key and body is answered as the first request was.",
-    "example": "import-2026-01-31",
 }
 _REQUEST_ID_PARAMETER = {
     "name": "X-Request-Id",
     "in": "header",
     "required": False,
-    "schema": {"type": "string", "maxLength": 128},
-    "description": "Your own id of the request; one of another form is replaced.",
+    "schema": {"type": "string"},
+    "description": "Your own id of the request: up to 128 characters `A-Za-z0-9_.:-`; one of another form is replaced.",
 }
 _ID_FORM = "[0-9a-f]{32}"
 

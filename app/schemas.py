@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Annotated, Any, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, StringConstraints
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, StringConstraints
 
 T = TypeVar("T")
+_TIME_TEXT = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]")
 
 MetadataKey = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[^\[\]]+$")]
 MetadataValue = Annotated[str, StringConstraints(max_length=500)]
@@ -23,6 +25,16 @@ def _format_time(value: datetime) -> str:
 
 
 Timestamp = Annotated[datetime, PlainSerializer(_format_time, return_type=str, when_used="json")]
+
+
+def _require_time_text(value: Any) -> Any:
+    """Refuse numbers, which pydantic would take for seconds or milliseconds since 1970, whichever looks likelier."""
+    if isinstance(value, datetime) or (isinstance(value, str) and _TIME_TEXT.match(value)):
+        return value
+    raise ValueError("not a time; give one of RFC 3339 such as 2026-01-31T12:00:00Z")
+
+
+InputTime = Annotated[AwareDatetime, BeforeValidator(_require_time_text)]
 
 
 class InputModel(BaseModel):

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from typing import Any, Literal, Self
 
-from pydantic import AwareDatetime, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from app.jobs.models import Artifact, Job, JobEvent
 from app.jobs.states import JobStatus
 from app.pagination import PageQuery
-from app.schemas import MAX_LABELS, InputModel, Metadata, MetadataKey, MetadataValue, OutputModel, Timestamp
+from app.schemas import MAX_LABELS, InputModel, InputTime, Metadata, MetadataKey, MetadataValue, OutputModel, Timestamp
 
 SHORTEST_DEADLINE_S = 1.0
 LONGEST_DEADLINE_S = 14 * 24 * 3600.0  # below the broker's visibility timeout
@@ -68,8 +68,8 @@ class JobQuery(PageQuery):
     kind: PublicKind | None = None
     dataset_id: str | None = Field(None, max_length=64)
     source_job_id: str | None = Field(None, max_length=64, description="Evaluations of this job.")
-    created_after: AwareDatetime | None = Field(None, description="Created at this time or later, RFC 3339.")
-    created_before: AwareDatetime | None = Field(None, description="Created before this time, RFC 3339.")
+    created_after: InputTime | None = Field(None, description="Created at this time or later, RFC 3339.")
+    created_before: InputTime | None = Field(None, description="Created before this time, RFC 3339.")
 
     @model_validator(mode="after")
     def _only_metadata_is_extra(self) -> Self:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
-from pydantic import AwareDatetime, Field, StringConstraints
+from pydantic import Field, StringConstraints
 
-from app.schemas import InputModel, OutputModel, Timestamp
+from app.schemas import InputModel, InputTime, OutputModel, Timestamp
 from app.tenants.models import ApiKey, AuditEvent
 
 
@@ -29,7 +29,7 @@ class ApiKeyCreate(InputModel):
 
     name: KeyName = Field(description="What the key is for.")
     scopes: list[Scope] = Field(min_length=1, max_length=len(Scope), description="What it may do.")
-    expires_at: AwareDatetime | None = Field(None, description="When it stops working; null: never.")
+    expires_at: InputTime | None = Field(None, description="When it stops working; null: never.")
 
 
 class ApiKeyUpdate(InputModel):

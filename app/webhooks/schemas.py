@@ -6,7 +6,8 @@ import json
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, StringConstraints, field_validator
+from pydantic import Field, StrictBool, StringConstraints, field_validator
+from pydantic.json_schema import SkipJsonSchema
 
 from app.pagination import PageQuery
 from app.schemas import InputModel, OutputModel, Timestamp
@@ -47,10 +48,12 @@ class WebhookEndpointCreate(InputModel):
 class WebhookEndpointUpdate(InputModel):
     """New values for an endpoint; what is left out stays."""
 
-    url: Url | None = None
+    url: Url | SkipJsonSchema[None] = None
     event_types: SubscribedTypes = None
-    description: Description | None = None
-    enabled: bool | None = Field(None, description="false stops deliveries; true lets them go on, whoever stopped them.")
+    description: Description | SkipJsonSchema[None] = None
+    enabled: StrictBool | SkipJsonSchema[None] = Field(
+        None, description="false stops deliveries; true lets them go on, whoever stopped them."
+    )
 
     _no_repeats = field_validator("event_types")(_without_repeats)
 

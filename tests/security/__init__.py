@@ -1,0 +1,1 @@
+"""What an attacker or a careless caller may try."""
