@@ -14,6 +14,7 @@ from types import FrameType
 import structlog
 import uvicorn
 
+from app.http_protocol import ProblemProtocol
 from app.kept_process import call_when_orphaned
 from app.logging import configure_logging
 from app.main import create_app
@@ -55,6 +56,8 @@ def serve(settings: Settings, listener: socket.socket, address_file: Path | None
     stopping = threading.Event()
     config = uvicorn.Config(
         create_app(settings, stopping),
+        http=ProblemProtocol,
+        ws="none",
         log_config=None,
         access_log=False,
         server_header=False,

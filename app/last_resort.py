@@ -32,9 +32,9 @@ class LastResort:
         try:
             await self._app(scope, receive, send_and_note)
         except ClientDisconnect:
-            logger.info("the client went away", path_params=scope.get("path_params"))
+            logger.info("the client went away")
         except Exception:
-            logger.exception("request failed", path_params=scope.get("path_params"))
+            logger.exception("request failed")
             if has_begun:  # too late for another answer: break the connection, so that the client does not take it for whole
                 raise
             request_id = scope["state"]["request_id"]

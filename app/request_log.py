@@ -12,12 +12,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.http_metrics import HttpMetrics
 from app.request_context import within_request
+from app.tenants.keys import NUM_SHOWN_CHARACTERS
 from app.tracing import span
 
 REQUEST_ID_HEADER = "X-Request-Id"
 TRACEPARENT_HEADER = "traceparent"
 _TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 _ACCEPTED_REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
+
+_PLAIN = re.compile(r"(?!fz_|whsec_)[A-Za-z0-9_.-]{1,64}")
 
 logger = structlog.get_logger(__name__)
 
@@ -65,7 +68,7 @@ class RequestLog:
             "request",
             method=scope["method"],
             route=route,
-            path_params=scope.get("path_params") or None,
+            path_params={name: _shown(value) for name, value in scope.get("path_params", {}).items()} or None,
             status=status,
             duration_ms=round(duration_s * 1000, 1),
             key_id=caller.key_id if caller else None,
@@ -75,6 +78,12 @@ class RequestLog:
 def _choose_request_id(scope: Scope) -> str:
     given = Headers(scope=scope).get(REQUEST_ID_HEADER, "")
     return given if _ACCEPTED_REQUEST_ID.fullmatch(given) else f"req_{uuid4().hex}"
+
+
+def _shown(value: object) -> str:
+    """Return an id or a name as it is, and of anything else, which may be a key that went astray, only its beginning."""
+    text = str(value)
+    return text if _PLAIN.fullmatch(text) else f"{text[:NUM_SHOWN_CHARACTERS]}..."
 
 
 def _read_traceparent(scope: Scope) -> str | None:

@@ -20,6 +20,8 @@ SAFE_HEADERS = {
 }
 # A proxy might read the first and this server the last; a caller who sends two means trouble or has an error.
 SENT_ONCE = ("Authorization", "Content-Encoding", "Content-Type", "Idempotency-Key", "Last-Event-ID", "Range", "X-Request-Id")
+MAX_HEAD_BYTES = 32 << 10
+_BETWEEN_BYTES = 4  # colon, space, CR, LF
 
 
 class SafeHeaders:
@@ -40,18 +42,30 @@ class SafeHeaders:
                     headers.setdefault(name, value)
             await send(message)
 
-        ambiguity = _find_ambiguity(Headers(scope=scope))
-        if ambiguity is None:
+        error = _find_fault(scope)
+        if error is None:
             await self._app(scope, receive, send_safely)
         else:
-            error = ServiceError("bad_request", ambiguity, headers={"Connection": "close"})
             await render_problem(error, scope["state"]["request_id"])(scope, receive, send_safely)
 
 
-def _find_ambiguity(headers: Headers) -> str | None:
+def head_too_large() -> ServiceError:
+    message = f"URL and headers have more than {MAX_HEAD_BYTES} bytes together."
+    return ServiceError("request_head_too_large", message, headers={"Connection": "close"})
+
+
+def _find_fault(scope: Scope) -> ServiceError | None:
+    num_bytes = len(scope["raw_path"]) + len(scope["query_string"])
+    if num_bytes + sum(len(name) + len(value) + _BETWEEN_BYTES for name, value in scope["headers"]) > MAX_HEAD_BYTES:
+        return head_too_large()
+    headers = Headers(scope=scope)
     for name in SENT_ONCE:
         if len(headers.getlist(name)) > 1:
-            return f"The header {name} was sent more than once; send it once."
+            return _ambiguous(f"The header {name} was sent more than once; send it once.")
     if "transfer-encoding" in headers and "content-length" in headers:
-        return "The request has both Transfer-Encoding and Content-Length, so that its end is not clear; send one of them."
+        return _ambiguous("The request has both Transfer-Encoding and Content-Length, so that its end is not clear; send one.")
     return None
+
+
+def _ambiguous(message: str) -> ServiceError:
+    return ServiceError("bad_request", message, headers={"Connection": "close"})

@@ -17,6 +17,7 @@ from starlette.testclient import TestClient
 from app.clock import database_now
 from app.datasets.verdicts import ValidatedContent, accept_dataset, reject_dataset
 from app.db import new_id
+from app.http_protocol import ProblemProtocol
 from app.jobs.events import EventType
 from app.jobs.leases import Lease, claim
 from app.jobs.models import Job
@@ -49,7 +50,10 @@ def running_in_thread(settings: Settings) -> Iterator[RunningServer]:
     """Serve the application with uvicorn until the block ends."""
     stopping = threading.Event()
     application = create_app(settings, stopping)
-    server = uvicorn.Server(uvicorn.Config(application, port=0, log_config=None, access_log=False))
+    config = uvicorn.Config(
+        application, http=ProblemProtocol, ws="none", port=0, log_config=None, access_log=False, server_header=False
+    )
+    server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     give_up_at = time.monotonic() + 20
