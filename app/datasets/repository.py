@@ -13,9 +13,12 @@ from app.jobs.states import ACTIVE_STATUSES
 from app.pagination import PageQuery, newest_first
 
 
-def find_dataset(session: Session, tenant_id: str, dataset_id: str, *, lock: bool = False) -> Dataset | None:
+def find_dataset(
+    session: Session, tenant_id: str, dataset_id: str, *, lock: bool = False, keep: bool = False
+) -> Dataset | None:
+    """Return a data set; with ``lock`` nobody else changes it meanwhile, with ``keep`` several may rely on it together."""
     query = select(Dataset).where(Dataset.tenant_id == tenant_id, Dataset.id == dataset_id, Dataset.deleted_at.is_(None))
-    return session.scalar(query.with_for_update() if lock else query)
+    return session.scalar(query.with_for_update(read=keep) if lock or keep else query)
 
 
 def find_deletable(session: Session, tenant_id: str, dataset_id: str) -> Dataset | None:

@@ -71,7 +71,7 @@ def retry_job(session: Session, tenant_id: str, job_id: str, quotas: QuotaGuard)
     job = get_job(session, tenant_id, job_id, lock=True)
     if job.status in {JobStatus.FAILED, JobStatus.CANCELLED}:
         quotas.require_job(session, tenant_id, Queue(job.queue))
-        if find_dataset(session, tenant_id, job.dataset_id, lock=True) is None:
+        if find_dataset(session, tenant_id, job.dataset_id, keep=True) is None:
             raise ServiceError("dataset_deleted", f"The job's data set {job.dataset_id} was deleted; upload it again.")
         job.error_code = job.error_message = job.error_retryable = None
         job.ended_at = job.available_at = job.deadline_at = None

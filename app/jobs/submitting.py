@@ -68,7 +68,7 @@ def check_submission(session: Session, tenant_id: str, body: JobCreate) -> Submi
     if body.kind == "evaluation":
         return _check_evaluation(session, tenant_id, body)
     assert body.dataset_id is not None
-    dataset = find_dataset(session, tenant_id, body.dataset_id, lock=True)
+    dataset = find_dataset(session, tenant_id, body.dataset_id, keep=True)
     if dataset is None:
         raise ServiceError("dataset_not_found", "There is no data set of this id.")
     spec, data = _resolve_distillation(dataset, body), summarise_ready(dataset)
@@ -85,7 +85,7 @@ def _check_evaluation(session: Session, tenant_id: str, body: JobCreate) -> Subm
         raise ServiceError("invalid_request", f"{problem.pointer}: {problem.detail}", problems=(problem,))
     if job.status != JobStatus.SUCCEEDED:
         raise ServiceError("job_not_succeeded", f"The job is {job.status}; only the result of a succeeded one can be judged.")
-    dataset = find_dataset(session, tenant_id, job.dataset_id, lock=True)
+    dataset = find_dataset(session, tenant_id, job.dataset_id, keep=True)
     if dataset is None:
         raise ServiceError(
             "dataset_deleted", f"The job's data set {job.dataset_id} was deleted; upload it again and distil it."
