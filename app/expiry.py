@@ -1,4 +1,4 @@
-"""What time makes worthless, deleted by maintenance: answers to old POSTs, and the details of old jobs where settings say so."""
+"""What time makes worthless, deleted by maintenance: answers to old POSTs, and details of old jobs where settings say so."""
 
 from __future__ import annotations
 
