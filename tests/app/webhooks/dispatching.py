@@ -38,7 +38,7 @@ class Dispatching:
 
     def another(self) -> Dispatcher:
         """Return another dispatcher, as another process would have."""
-        sender = Sender(TargetPolicy(allow_private=True), timeout_s=5)
+        sender = Sender(TargetPolicy(allow_private=True))
         return Dispatcher(self.sessions, self.sessions, self.box, sender, clock=lambda _session: self.now)
 
     def add_endpoint(self, url: str) -> tuple[str, str]:

@@ -159,6 +159,10 @@ def answering_by_hand(*pieces: bytes, then_hang: bool = False) -> Iterator[str]:
                     done.wait(0.05)
                 if then_hang:
                     done.wait()
+                # What is unread at the close would become a reset, and that is another failure than an end.
+                connection.shutdown(socket.SHUT_WR)
+                while connection.recv(65536):
+                    pass
             except OSError:
                 return
 
@@ -184,9 +188,10 @@ def test_the_time_is_for_everything_and_drops_of_an_answer_do_not_lengthen_it() 
     assert result.duration_s < 10, "each drop on its own would be in time for 500 s"
 
 
-def test_a_body_that_never_ends_does_not_undo_the_status() -> None:
-    with answering_by_hand(b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\nbegin", then_hang=True) as url:
-        result = post(url, timeout_s=0.4)
+@pytest.mark.parametrize("then_hang", [False, True])
+def test_a_body_that_breaks_off_or_never_ends_does_not_undo_the_status(then_hang: bool) -> None:
+    with answering_by_hand(b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\nbegin", then_hang=then_hang) as url:
+        result = post(url, timeout_s=3)  # a busy machine has to get as far as the body
     assert (result.status, result.error, result.response_body) == (200, None, "begin")
 
 
@@ -201,7 +206,7 @@ def test_a_body_that_never_ends_does_not_undo_the_status() -> None:
 )
 def test_answers_that_are_none(answer: bytes, code: str) -> None:
     with answering_by_hand(answer) as url:
-        assert code_of(post(url, timeout_s=5)) == code
+        assert code_of(post(url, timeout_s=30)) == code
 
 
 def test_nobody_listens() -> None:
