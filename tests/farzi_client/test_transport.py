@@ -9,7 +9,7 @@ from email.utils import format_datetime
 import pytest
 
 from farzi_client import ApiError, Client, ConnectionFailed, NoApiKey, UnexpectedAnswer
-from farzi_client.transport import IN_FLIGHT_CODE
+from farzi_client.transport import IN_FLIGHT_CODES
 from tests.farzi_client.unruly_server import UnrulyServer, hang_up, problem, raw, reply
 
 JOB = {"id": "job_1", "status": "queued", "kind": "distillation"}
@@ -39,8 +39,9 @@ def test_errors_that_pass_are_retried(server: UnrulyServer, client: Client, stat
     assert client.jobs.get("job_1").status == "queued"
 
 
-def test_a_request_in_flight_elsewhere_is_waited_for(server: UnrulyServer, client: Client) -> None:
-    server.on("POST", "/v1/jobs", problem(409, IN_FLIGHT_CODE), reply(JOB, status=202))
+@pytest.mark.parametrize("code", sorted(IN_FLIGHT_CODES))
+def test_a_request_in_flight_elsewhere_is_waited_for(server: UnrulyServer, client: Client, code: str) -> None:
+    server.on("POST", "/v1/jobs", problem(409, code), reply(JOB, status=202))
     assert client.jobs.distill("ds_1").id == "job_1"
 
 
