@@ -113,6 +113,12 @@ def claim_validation(services: Services, dataset_id: str) -> Lease:
 def make_ready(client: TestClient | httpx.Client, services: Services, **fields: Any) -> str:
     """Return the id of a ready data set."""
     dataset_id = upload(client, **fields)
+    validate(services, dataset_id)
+    return dataset_id
+
+
+def validate(services: Services, dataset_id: str) -> None:
+    """Let an upload be found good."""
     lease = claim_validation(services, dataset_id)
     found = ValidatedContent(
         canonical_key=f"datasets/{dataset_id}/{lease.token}/canonical.parquet",
@@ -126,7 +132,6 @@ def make_ready(client: TestClient | httpx.Client, services: Services, **fields: 
     with services.sessions.begin() as session:
         accept_dataset(session, dataset_id, found, at=database_now(session))
         publish(session, lease, {}, [])
-    return dataset_id
 
 
 def make_invalid(client: TestClient | httpx.Client, services: Services) -> str:

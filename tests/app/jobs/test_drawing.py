@@ -7,6 +7,7 @@ import hashlib
 import json
 from pathlib import Path
 
+import httpx
 import pytest
 import torch
 from starlette.testclient import TestClient
@@ -44,7 +45,7 @@ FORMS: list[Synthetic] = [
 
 
 def publish(
-    client: TestClient,
+    client: TestClient | httpx.Client,
     services: Services,
     directory: Path,
     synthetic: Synthetic,
