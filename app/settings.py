@@ -81,7 +81,9 @@ class Settings(BaseSettings):
     stop_grace_s: float = Field(30.0, gt=0, description="Seconds a run gets to write its checkpoint before it is killed.")
     checkpoint_interval_s: float = Field(60.0, gt=0, description="Longest time between two checkpoints.")
     max_runs: int = Field(3, ge=1, description="Runs a job may lose before it fails with worker_lost.")
-    calibrate: bool = Field(True, description="Whether an idle GPU worker measures its machine, once in 30 days, for estimates.")
+    calibrate: bool = Field(
+        True, description="Whether an idle GPU worker measures its machine, once in 30 days, for estimates."
+    )
     keep_checkpoints_days: float = Field(
         7.0, ge=0, description="Days that the checkpoint of a failed or cancelled job is kept, for a retry."
     )

@@ -118,9 +118,7 @@ def verify(
     except (KeyError, ValueError):
         raise WebhookNotVerified("webhook-id, webhook-timestamp or webhook-signature is missing or unreadable") from None
     if abs(age_s) > tolerance_s:
-        raise WebhookNotVerified(
-            f"the signature is {age_s:.0f} s old, {tolerance_s:g} s are allowed; is the clock right?"
-        )
+        raise WebhookNotVerified(f"the signature is {age_s:.0f} s old, {tolerance_s:g} s are allowed; is the clock right?")
     content = body.encode() if isinstance(body, str) else body
     secrets = [secret] if isinstance(secret, str) else secret
     expected = [_sign(key, f"{message_id}.{sent_at}.".encode() + content) for key in secrets]

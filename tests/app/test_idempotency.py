@@ -21,7 +21,8 @@ from app.services import Services
 from tests.app.driving import ADMIN, RunningServer, code_of
 
 TEXT = {"name": "x", "task": "language_modeling", "format": "text"}
-POSTS = [route for router in ROUTERS for route in router.routes if isinstance(route, APIRoute) and "POST" in (route.methods or ())]
+ROUTES = [route for router in ROUTERS for route in router.routes if isinstance(route, APIRoute)]
+POSTS = [route for route in ROUTES if "POST" in (route.methods or ())]
 
 
 @pytest.mark.parametrize("route", POSTS, ids=lambda route: route.name)

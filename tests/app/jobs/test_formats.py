@@ -75,7 +75,8 @@ def test_text_has_a_sequence_a_line(client: TestClient, services: Services, base
 def test_characters_stand_side_by_side_and_ids_apart(
     client: TestClient, services: Services, tmp_path: Path, tokenizer: Tokenizer | None, tokens: tuple[str, ...]
 ) -> None:
-    url = f"/v1/jobs/{publish(client, services, tmp_path, FORMS[0], tokens=tokens, tokenizer=tokenizer)}/artifacts/sequences.jsonl"
+    job_id = publish(client, services, tmp_path, FORMS[0], tokens=tokens, tokenizer=tokenizer)
+    url = f"/v1/jobs/{job_id}/artifacts/sequences.jsonl"
     separator = " " if tokenizer is None else ""
     expected = [separator.join(events) for events in records_of(client, url, tmp_path)]
     assert client.get(f"{url}?format=text").text.removesuffix("\n").split("\n") == expected
