@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,35 +10,26 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import httpx
 from starlette.testclient import TestClient
 
 from app.main import create_app
 from app.services import Services
 from app.settings import Settings
 from app.tenants.models import ApiKey
-from app.uploads.models import Upload, UploadStatus
-from app.uploads.service import MAX_UNDER_WAY, unfinished_object
 from app.webhooks.service import MAX_ENDPOINTS
 from tests.app.driving import (
     ADMIN,
     ADMIN_KEY,
-    CONTENT,
     SMALL_SPEC,
     claim_job,
-    declare,
-    make_invalid,
     make_ready,
-    running_in_thread,
     submit,
     succeed,
-    upload,
 )
 
 TEXT = {"name": "x", "task": "language_modeling", "format": "text"}
 JSON = {"Content-Type": "application/json"}
 ENDPOINT = {"url": "https://hooks.example.com/farzi"}
-PLAN = {"size_bytes": 10, "sha256": "84d89877f0d4041efb6bf91a16f0248f2fd573e6af05c19f96bedb9f882f7882"}  # of 0123456789
 
 Answer = Any
 Provocation = Callable[["World"], Answer]
@@ -76,7 +66,7 @@ def provokes(code: str) -> Callable[[Provocation], Provocation]:
     return register
 
 
-def _distillation(dataset_id: str, **fields: Any) -> dict[str, Any]:
+def distillation(dataset_id: str, **fields: Any) -> dict[str, Any]:
     return {"kind": "distillation", "dataset_id": dataset_id, "spec": SMALL_SPEC, **fields}
 
 
@@ -85,26 +75,6 @@ def _finished(world: World) -> str:
     with tempfile.TemporaryDirectory() as directory:
         succeed(world.services, claim_job(world.services, job_id), Path(directory), {"report.json": b"{}"})
     return job_id
-
-
-def _begun(world: World) -> str:
-    dataset_id = declare(world.client, **TEXT)
-    answer = world.client.post(f"/v1/datasets/{dataset_id}/uploads", json=PLAN)
-    assert answer.status_code == 201, answer.text
-    return f"/v1/datasets/{dataset_id}/uploads/{answer.json()['id']}"
-
-
-def _change_upload(world: World, path: str, **values: Any) -> None:
-    with world.services.sessions.begin() as session:
-        row = session.get_one(Upload, path.rpartition("/")[2])
-        for name, value in values.items():
-            setattr(row, name, value)
-
-
-def _put(world: World, content: bytes = CONTENT, **headers: str) -> Answer:
-    dataset_id = declare(world.client)
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return world.client.put(f"/v1/datasets/{dataset_id}/content", content=content, headers=named)
 
 
 def _with_key(world: World, key: str) -> Answer:
@@ -167,16 +137,6 @@ def _(world: World) -> Answer:
     return world.client.get("/v1/nothing")
 
 
-@provokes("dataset_not_found")
-def _(world: World) -> Answer:
-    return world.client.get("/v1/datasets/ds_0")
-
-
-@provokes("upload_not_found")
-def _(world: World) -> Answer:
-    return world.client.get(f"/v1/datasets/{declare(world.client)}/uploads/upl_0")
-
-
 @provokes("job_not_found")
 def _(world: World) -> Answer:
     return world.client.get("/v1/jobs/job_0")
@@ -205,81 +165,6 @@ def _(world: World) -> Answer:
 @provokes("method_not_allowed")
 def _(world: World) -> Answer:
     return world.client.patch("/v1/datasets")
-
-
-@provokes("upload_stalled")
-def _(world: World) -> Answer:
-    released = threading.Event()
-
-    def content() -> Iterator[bytes]:
-        yield b"only the beginning"
-        released.wait(10)
-
-    with (
-        running_in_thread(world.fresh_settings(upload_idle_s=0.2)) as server,
-        httpx.Client(base_url=server.url, headers=ADMIN) as client,
-    ):
-        path = f"/v1/datasets/{declare(client)}/content"
-        threading.Timer(1.0, released.set).start()
-        return client.put(path, content=content())
-
-
-@provokes("dataset_already_uploaded")
-def _(world: World) -> Answer:
-    return world.client.put(f"/v1/datasets/{upload(world.client)}/content", content=CONTENT)
-
-
-@provokes("upload_not_open")
-def _(world: World) -> Answer:
-    path = _begun(world)
-    world.client.delete(path)
-    return world.client.put(f"{path}/parts/1", content=b"0123456789")
-
-
-@provokes("upload_completing")
-def _(world: World) -> Answer:
-    path, later = _begun(world), datetime.now(UTC) + timedelta(minutes=1)
-    _change_upload(world, path, status=UploadStatus.COMPLETING, claim="somebody", claimed_until=later)
-    return world.client.delete(path)
-
-
-@provokes("upload_incomplete")
-def _(world: World) -> Answer:
-    return world.client.post(f"{_begun(world)}/complete")
-
-
-@provokes("upload_parts_lost")
-def _(world: World) -> Answer:
-    path = _begun(world)
-    with world.services.reading_sessions() as session:
-        row = session.get_one(Upload, path.rpartition("/")[2])
-    world.services.store.parts.abort(unfinished_object(row))
-    return world.client.post(f"{path}/complete")
-
-
-@provokes("too_many_uploads")
-def _(world: World) -> Answer:
-    path = f"/v1/datasets/{declare(world.client)}/uploads"
-    return [world.client.post(path, json=PLAN) for _ in range(MAX_UNDER_WAY + 1)][-1]
-
-
-@provokes("dataset_in_use")
-def _(world: World) -> Answer:
-    return world.client.delete(f"/v1/datasets/{upload(world.client)}")
-
-
-@provokes("dataset_not_ready")
-def _(world: World) -> Answer:
-    return world.client.get(f"/v1/datasets/{declare(world.client)}/report")
-
-
-@provokes("dataset_deleted")
-def _(world: World) -> Answer:
-    dataset_id = make_ready(world.client, world.services)
-    job_id = submit(world.client, dataset_id)
-    world.client.post(f"/v1/jobs/{job_id}/cancel")
-    world.client.delete(f"/v1/datasets/{dataset_id}")
-    return world.client.post(f"/v1/jobs/{job_id}/retry")
 
 
 @provokes("job_in_use")
@@ -333,11 +218,6 @@ def _(world: World) -> Answer:
     return world.client.post("/v1/datasets", content=b'"' + b"x" * (1 << 20) + b'"', headers=JSON)
 
 
-@provokes("upload_too_large")
-def _(world: World) -> Answer:
-    return _put(world, content_length=str(10**15))
-
-
 @provokes("unsupported_media_type")
 def _(world: World) -> Answer:
     return world.client.post("/v1/datasets", content=b"{}", headers={"Content-Type": "text/plain"})
@@ -356,56 +236,19 @@ def _(world: World) -> Answer:
 @provokes("invalid_spec")
 def _(world: World) -> Answer:
     dataset_id = make_ready(world.client, world.services)
-    return world.client.post("/v1/jobs", json=_distillation(dataset_id, spec={"preset": "fastest"}))
+    return world.client.post("/v1/jobs", json=distillation(dataset_id, spec={"preset": "fastest"}))
 
 
 @provokes("spec_exceeds_data")
 def _(world: World) -> Answer:
     dataset_id = make_ready(world.client, world.services)
     spec = {"preset": "quick", "synthetic": {"num_sequences": 5000}}
-    return world.client.post("/v1/jobs", json=_distillation(dataset_id, spec=spec))
-
-
-@provokes("dataset_invalid")
-def _(world: World) -> Answer:
-    return world.client.post("/v1/jobs", json=_distillation(make_invalid(world.client, world.services)))
+    return world.client.post("/v1/jobs", json=distillation(dataset_id, spec=spec))
 
 
 @provokes("webhook_url_refused")
 def _(world: World) -> Answer:
     return world.client.post("/v1/webhook-endpoints", json={"url": "https://127.0.0.1/"})
-
-
-@provokes("content_encoding_mismatch")
-def _(world: World) -> Answer:
-    return _put(world, content_encoding="gzip")
-
-
-@provokes("part_size_mismatch")
-def _(world: World) -> Answer:
-    return world.client.put(f"{_begun(world)}/parts/1", content=b"too short")
-
-
-@provokes("upload_digest_mismatch")
-def _(world: World) -> Answer:
-    path = _begun(world)
-    world.client.put(f"{path}/parts/1", content=b"9876543210")
-    return world.client.post(f"{path}/complete")
-
-
-@provokes("empty_upload")
-def _(world: World) -> Answer:
-    return _put(world, b"")
-
-
-@provokes("invalid_content_digest")
-def _(world: World) -> Answer:
-    return _put(world, content_digest="md5=:abc:")
-
-
-@provokes("content_digest_mismatch")
-def _(world: World) -> Answer:
-    return _put(world, content_digest=f"sha-256=:{'A' * 43}=:")
 
 
 @provokes("invalid_idempotency_key")
@@ -433,15 +276,6 @@ def _(world: World) -> Answer:
         while alone.services.stream_slots.acquire(blocking=False):
             pass
         return alone.client.get(f"/v1/jobs/{job_id}/events/stream")
-
-
-@provokes("too_many_completions")
-def _(world: World) -> Answer:
-    with world.fresh() as alone:
-        path = _begun(alone)
-        while alone.services.completion_slots.acquire(blocking=False):
-            pass
-        return alone.client.post(f"{path}/complete")
 
 
 @provokes("too_many_drawings")
@@ -490,10 +324,3 @@ def _(world: World) -> Answer:
         with broken.services.engine.begin() as connection:
             connection.exec_driver_sql("ALTER TABLE jobs RENAME TO lost")
         return broken.client.get("/v1/jobs")
-
-
-@provokes("storage_unavailable")
-def _(world: World) -> Answer:
-    with world.fresh() as broken:
-        (broken.services.settings.resolved_data_dir / "objects" / "datasets").write_bytes(b"a file where a directory has to be")
-        return _put(broken)
