@@ -206,7 +206,7 @@ class OutboxMessage(Base):
 
 
 class IdempotencyRecord(Base):
-    """The answer to a POST with an ``Idempotency-Key``; without an answer, the request is still in flight."""
+    """The answer to a POST with an ``Idempotency-Key``, written in the transaction that makes it true."""
 
     __tablename__ = "idempotency_keys"
 
