@@ -50,3 +50,8 @@ def places(result: ReadResult) -> list[tuple[int | None, str | None, str]]:
     """Return line, column and code of every problem; there must be no data set."""
     assert result.dataset is None
     return [(problem["line"], problem["column"], problem["code"]) for problem in result.report["problems"]]
+
+
+def join_rows(separator: str, header: str = "") -> str:
+    """Return the rows as lines of text."""
+    return header + "".join(f"{user}{separator}{item}{separator}{at}\n" for user, item, at in ROWS)
