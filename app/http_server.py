@@ -9,7 +9,6 @@ import socket
 import sys
 import threading
 from pathlib import Path
-from types import FrameType
 
 import structlog
 import uvicorn
@@ -43,9 +42,10 @@ class Server(uvicorn.Server):
             if self._address_file is not None:
                 write_whole(self._address_file, self._address)
 
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # Not in the signal's handler: a second signal there would wait for the event's lock, which the first one holds.
         self._stopping.set()
-        super().handle_exit(sig, frame)
+        await super().shutdown(sockets)
 
 
 def serve(settings: Settings, listener: socket.socket, address_file: Path | None) -> int:

@@ -55,9 +55,10 @@ class KeptProcess:
         return self._process.poll()
 
     def ask_to_stop(self) -> None:
-        """Start it no more, and ask the one that runs to end."""
-        self._stopping.set()
-        self._process.terminate()
+        """Start it no more, and ask the one that runs to end; once, however often this is called."""
+        if not self._stopping.is_set():
+            self._stopping.set()
+            self._process.terminate()
 
     def stop(self) -> None:
         """Let it end in good order, or kill it when its time is up."""

@@ -34,7 +34,9 @@ def serve_queue(settings: Settings, queue: str) -> int:
     thread = threading.Thread(target=maintenance.run, args=(shutdown,), name="maintenance")
 
     def begin_shutdown(**_: object) -> None:
-        shutdown.set()
+        # Celery calls this in a signal's handler: a second signal must not wait for the lock that the first one holds.
+        if not shutdown.is_set():
+            shutdown.set()
 
     signals.worker_shutting_down.connect(begin_shutdown)
     worker = celery.Worker(

@@ -22,6 +22,7 @@ from worker.context import RunContext, RunStoppedError
 from worker.lifeline import die_with_standard_input
 from worker.process import ExitCode
 from worker.services import Services, connect
+from worker.signals import call_on_signal
 from worker.supervision import TRACEPARENT_VARIABLE
 
 logger = logging.getLogger(__name__)
@@ -31,7 +32,7 @@ def main(arguments: list[str]) -> int:
     """Run the job and return what the supervisor has to know."""
     die_with_standard_input()
     stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda _number, _frame: stop.set())
+    call_on_signal((signal.SIGTERM,), stop.set)
     job_id, token = arguments
     settings = load_settings()
     # Plain lines: the supervisor wraps each into a line of its own log, and the last ones are shown to the job's owner.

@@ -28,6 +28,7 @@ from app.settings import Settings, SettingsError, load_settings
 from app.tracing import configure_tracing
 from worker.idle_calibration import IdleCalibration
 from worker.maintenance import Maintenance
+from worker.signals import call_on_signal
 from worker.supervision import Supervisor
 
 logger = logging.getLogger(__name__)
@@ -50,8 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     configure_logging(settings)
     stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda _number, _frame: stop.set())
+    call_on_signal((signal.SIGTERM, signal.SIGINT), stop.set)
     call_when_orphaned(parent_pid, stop.set)
     with _only_one(settings, stop):
         if not stop.is_set():

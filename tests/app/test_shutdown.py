@@ -11,7 +11,9 @@ from pathlib import Path
 
 import httpx
 import pytest
+import uvicorn
 
+from app.http_server import Server
 from tests.app.driving import ADMIN, CONTENT, declare
 from tests.app.test_serve import serving, wait_for
 from tests.services.processes import is_running
@@ -70,6 +72,18 @@ def test_processes_end_with_a_parent_that_was_killed(tmp_path: Path) -> None:
         left = children(process.pid, b"app.http_server")
         process.kill()
         wait_for(lambda: not any(is_running(pid) for pid in left), "the end of the processes")
+
+
+def test_the_handler_of_a_signal_takes_no_lock() -> None:
+    class Locked(threading.Event):
+        """An event whose lock the main thread holds when the signal comes."""
+
+        def set(self) -> None:
+            raise AssertionError("waits for ever")
+
+    server = Server(uvicorn.Config(app="none"), Locked(), "http://127.0.0.1:0", None)
+    server.handle_exit(signal.SIGTERM, None)
+    assert server.should_exit
 
 
 @PROCESSES
