@@ -119,7 +119,7 @@ class ReportOut(OutputModel):
     """What validation found in a file."""
 
     num_rows: int | None = Field(
-        None, description="Rows (lines of text or sequences), good and bad; null: not read to the end."
+        None, description="Rows (lines of text or sequences), good and bad; null: refused before they were counted."
     )
     num_problems: int
     problem_counts: dict[str, int] = Field(default_factory=dict, description="How many problems of each code, most first.")

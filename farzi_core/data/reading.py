@@ -41,10 +41,11 @@ class ReadResult:
 
     Attributes:
         dataset: None when the file is refused.
-        report: JSON object: ``num_rows``, ``num_problems``, ``problem_counts`` (by code), ``problems`` (the first 1,000, each
-            ``line, column, value, reason, code``), ``dropped_rows`` (by cause), ``warnings``, ``reading`` (how the file was
-            understood), ``histograms`` (``sequence_length``, ``popularity``, ``time``; each a list of ``low, high, count``)
-            and ``statistics``; the last two are empty without a data set, and no row counts as dropped.
+        report: JSON object: ``num_rows`` (None: refused before they were counted), ``num_problems``, ``problem_counts`` (by
+            code), ``problems`` (the first 1,000, each ``line, column, value, reason, code``), ``dropped_rows`` (by cause),
+            ``warnings``, ``reading`` (how the file was understood), ``histograms`` (``sequence_length``, ``popularity``,
+            ``time``; each a list of ``low, high, count``) and ``statistics``; the last two are empty without a data set, and
+            no row counts as dropped.
         preview: the first 20 sequences: ``name, num_events, events``.
     """
 
@@ -58,7 +59,7 @@ class _Reading:
     """What is known of the file so far; still there when reading it ends in an error."""
 
     log: ProblemLog
-    num_rows: int = 0
+    num_rows: int | None = None
     how: dict[str, Any] | None = None
 
 

@@ -73,6 +73,7 @@ def test_compressed_files_are_read_and_bombs_refused(service: RunningService, tm
         assert dataset.status == DatasetStatus.INVALID
         assert dataset.report is not None
         assert [problem["code"] for problem in dataset.report["problems"]] == [code]
+        assert dataset.report["num_rows"] is None
 
 
 def test_a_file_is_validated_while_a_distillation_runs(service: RunningService, tmp_path: Path) -> None:

@@ -274,7 +274,9 @@ def test_an_unknown_column_names_the_columns_there_are(tmp_path: Path, columns: 
 def test_more_rows_than_allowed_are_refused(tmp_path: Path, data_format: DataFormat) -> None:
     content = next(content for sample_format, content in SAMPLES if sample_format == data_format)
     assert read_bytes(tmp_path, content, data_format, max_rows=6).dataset is not None
-    assert places(read_bytes(tmp_path, content, data_format, max_rows=5)) == [(None, None, "too_many_rows")]
+    refused = read_bytes(tmp_path, content, data_format, max_rows=5)
+    assert places(refused) == [(None, None, "too_many_rows")]
+    assert refused.report["num_rows"] is None
 
 
 def test_a_format_of_the_other_task_is_refused(tmp_path: Path) -> None:
