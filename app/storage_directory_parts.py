@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
-import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -44,9 +44,10 @@ class DirectoryParts:
             translated(f"storing part {number} of {unfinished.key}"),
             incoming_file(path, self._incoming, may_move=True) as incoming,
         ):
+            stored = _describe(incoming, number)  # before it can be replaced by another
             incoming.replace(target)  # makes no folder: after an abort there is none
             sync(target.parent)
-            return _describe(target)
+            return stored
 
     def presign(self, unfinished: UnfinishedObject, number: int, size_bytes: int) -> PresignedPart | None:  # noqa: ARG002
         return None
@@ -54,7 +55,8 @@ class DirectoryParts:
     def list(self, unfinished: UnfinishedObject) -> list[StoredPart]:
         folder = self._folder_of(unfinished)
         with translated(f"listing parts of {unfinished.key}"):
-            return sorted((_describe(path) for path in folder.iterdir() if path.name.isdigit()), key=lambda part: part.number)
+            found = [_describe(path, int(path.name)) for path in folder.iterdir() if path.name.isdigit()]
+            return sorted(found, key=lambda part: part.number)
 
     def complete(self, unfinished: UnfinishedObject, parts: Sequence[StoredPart]) -> str | None:
         folder, target = self._folder_of(unfinished), self._root / check_key(unfinished.key)
@@ -64,7 +66,7 @@ class DirectoryParts:
             digest = hashlib.sha256()
             incoming = self._incoming / uuid4().hex
             try:
-                with incoming.open("xb", buffering=0) as whole:
+                with incoming.open("xb") as whole:
                     for chunk in _read_chunks(folder / str(part.number) for part in parts):
                         digest.update(chunk)
                         whole.write(chunk)
@@ -76,30 +78,41 @@ class DirectoryParts:
 
     def abort(self, unfinished: UnfinishedObject) -> None:
         folder = self._folder_of(unfinished)
+        # Under another name first: a part that comes in meanwhile finds no folder, and cannot keep this one from going.
+        doomed = folder.with_name(f"{folder.name}.aborted")
         with translated(f"aborting {unfinished.key}"):
-            if folder.is_dir():
-                # Under another name first: a part that comes in meanwhile finds no folder, and cannot keep this one from going.
-                doomed = folder.with_name(f"{folder.name}.aborted")
+            with contextlib.suppress(FileNotFoundError):
                 folder.rename(doomed)
-                shutil.rmtree(doomed)
+            # An abort before this one may have got no further than the rename, and another may be at work.
+            with contextlib.suppress(FileNotFoundError):
+                for path in doomed.iterdir():
+                    path.unlink(missing_ok=True)
+                doomed.rmdir()
 
     def list_unfinished(self) -> Iterator[AbandonedObject]:
-        for folder in self._unfinished.iterdir():
-            key_file = folder / KEY_FILE
-            if _STORE_ID.fullmatch(folder.name) and key_file.is_file():
-                began_at = datetime.fromtimestamp(key_file.stat().st_mtime, UTC)
-                yield AbandonedObject(key_file.read_text(encoding="ascii"), folder.name, began_at)
+        with translated("listing unfinished objects"):
+            found = [_look(folder) for folder in self._unfinished.iterdir() if _STORE_ID.fullmatch(folder.name)]
+        yield from (item for item in found if item is not None)
 
     def _folder_of(self, unfinished: UnfinishedObject) -> Path:
         assert _STORE_ID.fullmatch(unfinished.store_id), f"{unfinished.store_id!r} is not of this store"
         return self._unfinished / unfinished.store_id
 
 
-def _describe(path: Path) -> StoredPart:
+def _look(folder: Path) -> AbandonedObject | None:
+    key_file = folder / KEY_FILE
+    try:
+        began_at = datetime.fromtimestamp(key_file.stat().st_mtime, UTC)
+        return AbandonedObject(key_file.read_text(encoding="ascii"), folder.name, began_at)
+    except FileNotFoundError:  # aborted meanwhile
+        return None
+
+
+def _describe(path: Path, number: int) -> StoredPart:
     found = path.stat()
     # A part is replaced by a rename, so that another file is another inode or at least another time.
     etag = f"{found.st_ino:x}-{found.st_mtime_ns:x}-{found.st_size:x}"
-    return StoredPart(int(path.name), found.st_size, etag, datetime.fromtimestamp(found.st_mtime, UTC))
+    return StoredPart(number, found.st_size, etag, datetime.fromtimestamp(found.st_mtime, UTC))
 
 
 def _read_chunks(paths: Iterable[Path]) -> Iterator[bytes]:

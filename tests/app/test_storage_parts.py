@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import resource
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -123,6 +125,50 @@ def test_an_abort_beside_puts_leaves_nothing(tmp_path: Path, key: str) -> None:
     putting.join()
     assert ended.is_set()
     assert [path for path in (tmp_path / "data").rglob("*") if path.is_file()] == []
+
+
+def test_an_abort_that_got_no_further_than_the_rename_is_taken_up(tmp_path: Path, key: str) -> None:
+    store = make_object_store(Settings(data_dir=tmp_path / "data"))
+    unfinished = store.parts.start(key, sha256=WHOLE_SHA256)
+    put(store, unfinished, 1, LAST, tmp_path)
+    (folder,) = (tmp_path / "data").rglob(unfinished.store_id)
+    folder.rename(folder.with_name(f"{folder.name}.aborted"))
+    assert list(store.parts.list_unfinished()) == []
+    store.parts.abort(unfinished)
+    assert list(folder.parent.iterdir()) == []
+
+
+def test_several_aborts_at_once_all_succeed(tmp_path: Path, key: str) -> None:
+    store = make_object_store(Settings(data_dir=tmp_path / "data"))
+    barrier = threading.Barrier(4)
+
+    def abort(unfinished: UnfinishedObject) -> None:
+        barrier.wait()
+        store.parts.abort(unfinished)
+
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(50):
+            unfinished = store.parts.start(key, sha256=WHOLE_SHA256)
+            put(store, unfinished, 1, LAST, tmp_path)
+            list(pool.map(abort, [unfinished] * 4))
+    assert [path for path in (tmp_path / "data").rglob("*") if path.is_file()] == []
+
+
+def test_a_disk_that_is_full_in_the_last_bytes_leaves_no_shorter_object(tmp_path: Path, key: str) -> None:
+    store = make_object_store(Settings(data_dir=tmp_path / "data"))
+    unfinished = store.parts.start(key, sha256=WHOLE_SHA256)
+    parts = [put(store, unfinished, 1, FIRST, tmp_path), put(store, unfinished, 2, LAST, tmp_path)]
+    unlimited, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(FIRST) + 1, hard))  # the last write is then cut short, as on a full disk
+    try:
+        with pytest.raises(StorageError):
+            store.parts.complete(unfinished, parts)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (unlimited, hard))
+    with pytest.raises(ObjectMissingError):
+        store.stat(key)
+    assert store.parts.complete(unfinished, parts) == WHOLE_SHA256
+    assert b"".join(store.open_stream(key)) == FIRST + LAST
 
 
 @pytest.mark.service
