@@ -14,6 +14,7 @@ from datetime import timedelta
 from uuid import uuid4
 
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
 from app.clock import database_now
@@ -171,7 +172,7 @@ class Completion:
         """Free what the store still holds, if the upload is over; maintenance does it otherwise."""
         try:
             release_upload(self._sessions, self._store, self._address.upload_id)
-        except StorageError:
+        except (StorageError, SQLAlchemyError):  # what was answered stays true
             logger.warning(
                 "parts could not be deleted; maintenance tries again", upload_id=self._address.upload_id, exc_info=True
             )

@@ -36,10 +36,13 @@ def release_ended(sessions: sessionmaker[Session], store: ObjectStore, *, datase
 
 
 def release_upload(sessions: sessionmaker[Session], store: ObjectStore, upload_id: str) -> None:
-    """Free what the store holds of one upload, if it is over."""
+    """Free what the store holds of one upload, if it is over.
+
+    One that was released before is looked at again: a completion may have put the object together only after that.
+    """
     with sessions() as session:
         upload = session.get(Upload, upload_id)
-    if upload is not None and upload.status not in UNDER_WAY and upload.store_id is not None:
+    if upload is not None and upload.status not in UNDER_WAY:
         _release(sessions, store, [upload])
 
 
@@ -65,7 +68,8 @@ def sweep_unknown(sessions: sessionmaker[Session], store: ObjectStore, older_tha
 
 def _release(sessions: sessionmaker[Session], store: ObjectStore, uploads: Sequence[Upload]) -> int:
     for upload in uploads:
-        store.parts.abort(unfinished_object(upload))
+        if upload.store_id is not None:
+            store.parts.abort(unfinished_object(upload))
         if upload.status != UploadStatus.COMPLETED:
             store.delete(upload.content_key)  # put together, and then not to be used
         with sessions.begin() as session:

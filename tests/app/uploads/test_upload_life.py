@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -15,9 +16,10 @@ from app.jobs.models import Job
 from app.main import create_app
 from app.services import Services
 from app.settings import Settings
+from app.storage import ObjectMissingError
 from app.storage_parts import MIN_PART_BYTES
 from app.uploads.models import Upload, UploadStatus
-from app.uploads.release import expire_uploads, release_ended, sweep_unknown
+from app.uploads.release import expire_uploads, release_ended, release_upload, sweep_unknown
 from app.uploads.service import unfinished_object
 from tests.app.driving import ADMIN, ADMIN_KEY, RunningServer, code_of, declare
 from tests.app.uploads.sending import CONTENT, PART_SHA256S, PARTS, PLAN, begin, content_of, send, unfinished
@@ -127,6 +129,20 @@ def test_parts_that_no_row_knows_are_swept_and_others_are_not(client: TestClient
     assert foreign.key in {item.key for item in services.store.parts.list_unfinished()}
     services.store.parts.abort(foreign)
     assert orphan.key not in {item.key for item in services.store.parts.list_unfinished()}
+
+
+def test_an_object_that_is_put_together_after_its_data_set_was_deleted_goes_too(
+    client: TestClient, services: Services, tmp_path: Path
+) -> None:
+    _, upload = begin(client)
+    assert client.delete(f"/v1/datasets/{upload['dataset_id']}").status_code == 204
+    row, content = row_of(services, upload), tmp_path / "content"
+    assert row.store_id is None
+    content.write_bytes(CONTENT)
+    services.store.put_file(row.content_key, content)  # a completion that had the last part already
+    release_upload(services.sessions, services.store, upload["id"])
+    with pytest.raises(ObjectMissingError):
+        services.store.stat(row.content_key)
 
 
 def test_parts_that_the_store_lost_end_the_upload(client: TestClient, services: Services) -> None:
