@@ -31,6 +31,9 @@ router = APIRouter(prefix="/v1/webhook-endpoints", tags=["Webhooks"], route_clas
 @router.post("", status_code=201, response_model=NewWebhookEndpointOut)
 def create_webhook_endpoint(body: WebhookEndpointCreate, post: AdminPost, services: InServices) -> Response:
     """Make an endpoint that is told of events. Its signing secret is in this answer and nowhere else."""
+    earlier = post.replay()
+    if earlier is not None:
+        return earlier
     service.check_url(_policy(services), body.url)
 
     def create(session: Session) -> Answer:

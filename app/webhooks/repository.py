@@ -35,7 +35,7 @@ def lock_listening(session: Session, tenant_id: str, event_type: str) -> list[We
 
 def find_delivery(session: Session, tenant_id: str, delivery_id: str, *, lock: bool = False) -> WebhookDelivery | None:
     query = select(WebhookDelivery).where(WebhookDelivery.tenant_id == tenant_id, WebhookDelivery.id == delivery_id)
-    return session.scalar(query.with_for_update() if lock else query)
+    return session.scalar(query.with_for_update().execution_options(populate_existing=True) if lock else query)
 
 
 def list_deliveries(session: Session, tenant_id: str, query: DeliveryQuery) -> tuple[Sequence[WebhookDelivery], bool]:

@@ -118,7 +118,7 @@ def rotate_secret(
 
 def test_endpoint(session: Session, tenant_id: str, endpoint_id: str) -> WebhookDelivery:
     """Queue an event of type ``webhook.test``, which is tried once."""
-    row = get_endpoint(session, tenant_id, endpoint_id)
+    row = get_endpoint(session, tenant_id, endpoint_id, lock=True)
     _check_enabled(row)
     now = database_now(session)
     body = render_body(WebhookEventType.WEBHOOK_TEST, EndpointSnapshot(id=row.id), at=now)
@@ -136,8 +136,10 @@ def get_delivery(session: Session, tenant_id: str, delivery_id: str, *, lock: bo
 
 def replay_delivery(session: Session, tenant_id: str, delivery_id: str) -> WebhookDelivery:
     """Send an event again, with the id it had: now if it waits for another attempt, else as a new delivery."""
+    # The endpoint first: whoever deletes it, or writes down an attempt, locks in the same order.
+    endpoint_id = get_delivery(session, tenant_id, delivery_id).endpoint_id
+    endpoint = get_endpoint(session, tenant_id, endpoint_id, lock=True)
     old = get_delivery(session, tenant_id, delivery_id, lock=True)
-    endpoint = get_endpoint(session, tenant_id, old.endpoint_id)
     _check_enabled(endpoint)
     now = database_now(session)
     if old.status == DeliveryStatus.PENDING:

@@ -12,11 +12,13 @@ from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.pool import QueuePool
 from standardwebhooks import Webhook, WebhookVerificationError
 
+from app.errors import ServiceError
 from app.webhooks.claiming import LEASE_S
 from app.webhooks.dispatcher import MAX_SENDING_OF_TENANT, MAX_SENDING_TO_ENDPOINT, running_dispatcher
 from app.webhooks.models import DeliveryStatus, WebhookEndpoint
 from app.webhooks.outcomes import KEPT_FOR
 from app.webhooks.schedule import JITTER, MAX_ATTEMPTS, WAITS_S
+from app.webhooks.service import get_endpoint, replay_delivery
 from tests.app.test_serve import wait_for
 from tests.app.webhooks.dispatching import Dispatching
 from tests.app.webhooks.receiver import Receiver, running_receiver
@@ -201,7 +203,7 @@ def test_a_slow_endpoint_holds_nobody_back(dispatching: Dispatching, receiver: R
             dispatching.fail_a_job()
         with running_dispatcher(dispatching.another()):
             wait_for(lambda: len(quick.received) == 20, "the quick endpoint waits")
-            assert len(receiver.received) == MAX_SENDING_TO_ENDPOINT
+            wait_for(lambda: len(receiver.received) == MAX_SENDING_TO_ENDPOINT, "the slow endpoint gets another share")
             released.set()
             wait_for(lambda: len(receiver.received) == 20, "the slow endpoint was forgotten")
 
@@ -250,6 +252,29 @@ def test_an_endpoint_that_is_deleted_meanwhile(dispatching: Dispatching, receive
         session.delete(session.get_one(WebhookEndpoint, dispatching.endpoint_id))
     dispatching.dispatcher.deliver(claimed)
     assert (dispatching.deliveries, dispatching.attempts) == ([], [])
+
+
+def test_a_replay_beside_the_deletion_of_its_endpoint(dispatching: Dispatching, receiver: Receiver) -> None:
+    dispatching.test()
+    dispatching.send_due()
+    (delivery,) = dispatching.deliveries
+    codes: list[str] = []
+
+    def replay() -> None:
+        try:
+            with dispatching.sessions.begin() as session:
+                replay_delivery(session, dispatching.tenant_id, delivery.id)
+        except ServiceError as error:
+            codes.append(error.code)
+
+    replaying = threading.Thread(target=replay)
+    with dispatching.sessions.begin() as session:
+        endpoint = get_endpoint(session, dispatching.tenant_id, dispatching.endpoint_id, lock=True)
+        replaying.start()
+        replaying.join(0.5)  # it waits for the row, or for SQLite's lock
+        session.delete(endpoint)
+    replaying.join()
+    assert codes in (["webhook_endpoint_not_found"], ["delivery_not_found"])
 
 
 def test_a_secret_of_another_service_key_fails_with_words(dispatching: Dispatching, receiver: Receiver) -> None:

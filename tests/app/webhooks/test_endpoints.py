@@ -130,6 +130,15 @@ def test_urls_that_are_refused(strict: Settings, url: str) -> None:
         assert client.get(f"/v1/webhook-endpoints/{made['id']}").json()["url"] == URL
 
 
+def test_a_repeat_is_answered_whatever_has_become_of_the_url(settings: Settings, strict: Settings) -> None:
+    answers = []
+    for rules in (settings, strict):
+        with TestClient(create_app(rules), headers=ADMIN | {"Idempotency-Key": "made-once"}) as client:
+            answers.append(client.post("/v1/webhook-endpoints", json={"url": "http://127.0.0.1:9/"}))
+    assert [answer.status_code for answer in answers] == [201, 201]
+    assert answers[1].json()["id"] == answers[0].json()["id"]
+
+
 def test_there_is_a_most_of_endpoints(client: TestClient) -> None:
     for _ in range(MAX_ENDPOINTS):
         add(client)

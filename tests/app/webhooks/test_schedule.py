@@ -47,6 +47,8 @@ def test_a_receiver_can_ask_for_more_time_up_to_a_day() -> None:
         ("²", None),
         ("9" * 400, None),
         ("", None),
+        ("Thu, 01 Jan 99999999999999999999 00:00:00 GMT", None),
+        ("Thu, 01 Jan 2026 00:05:00 +99999999999999999999", None),
     ],
 )
 def test_retry_after(header: str | None, seconds: float | None) -> None:
