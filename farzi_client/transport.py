@@ -207,13 +207,14 @@ def _retry_after_s(header: str | None) -> float | None:
     """Read ``Retry-After`` in either of its forms, seconds or an HTTP date."""
     if header is None:
         return None
-    if header.strip().isdigit():
+    if header.strip().isdecimal():
         return float(header)
     try:
         at = parsedate_to_datetime(header)
-    except ValueError:
+    except (ValueError, OverflowError):  # the second for a number that no date has room for
         return None
-    return max(0.0, (at.astimezone(UTC) - datetime.now(UTC)).total_seconds())
+    at = at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+    return max(0.0, (at - datetime.now(UTC)).total_seconds())
 
 
 _backoff_s = wait_exponential(multiplier=0.25, max=8.0) + wait_random(0.0, 0.25)

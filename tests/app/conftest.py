@@ -15,6 +15,7 @@ from app.logging import configure_logging
 from app.main import create_app
 from app.services import Services
 from app.settings import Settings
+from app.storage import ObjectStore, make_object_store
 from tests.app.driving import ADMIN_KEY, RunningServer, add_tenant_with_key, running_in_thread
 
 MAX_UPLOAD_BYTES = 3 << 20
@@ -29,6 +30,15 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
     return Settings.model_validate(
         {"data_dir": tmp_path / "data", "bootstrap_api_key": ADMIN_KEY, "max_upload_bytes": MAX_UPLOAD_BYTES, **fields}
     )
+
+
+@pytest.fixture(params=["directory", pytest.param("s3", marks=pytest.mark.service)])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ObjectStore]:
+    """An object store on its own; the test runs once on each kind."""
+    fields = request.getfixturevalue("s3_settings") if request.param == "s3" else {}
+    built = make_object_store(Settings(data_dir=tmp_path / "data", **fields))
+    yield built
+    built.close()
 
 
 @pytest.fixture(autouse=True)

@@ -5,24 +5,15 @@ from __future__ import annotations
 import hashlib
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
 from app.settings import Settings
-from app.storage import DamagedObjectError, ObjectMissingError, ObjectStore, StorageError, make_object_store
+from app.storage import DamagedObjectError, ObjectMissingError, ObjectStore, StorageError
 from app.storage_directory import DirectoryStore
 from app.storage_s3 import S3Store
-
-
-@pytest.fixture(params=["directory", pytest.param("s3", marks=pytest.mark.service)])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ObjectStore]:
-    fields = request.getfixturevalue("s3_settings") if request.param == "s3" else {}
-    built = make_object_store(Settings(data_dir=tmp_path / "data", **fields))
-    yield built
-    built.close()
 
 
 @pytest.fixture

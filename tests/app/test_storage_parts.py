@@ -24,14 +24,6 @@ FIRST, LAST = b"a" * MIN_PART_BYTES, b"the last part may be short"
 WHOLE_SHA256 = hashlib.sha256(FIRST + LAST).hexdigest()
 
 
-@pytest.fixture(params=["directory", pytest.param("s3", marks=pytest.mark.service)])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ObjectStore]:
-    fields = request.getfixturevalue("s3_settings") if request.param == "s3" else {}
-    built = make_object_store(Settings(data_dir=tmp_path / "data", **fields))
-    yield built
-    built.close()
-
-
 @pytest.fixture
 def public(s3_settings: dict[str, str]) -> Iterator[ObjectStore]:
     """An S3 server that clients can reach."""

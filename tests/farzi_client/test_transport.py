@@ -61,12 +61,18 @@ def test_retry_after_in_seconds_is_honoured(server: UnrulyServer, client: Client
 
 
 def test_retry_after_as_a_date_is_honoured(server: UnrulyServer, client: Client) -> None:
-    at = format_datetime(datetime.now(UTC) + timedelta(seconds=2), usegmt=True)
-    server.on("GET", "/v1/jobs/job_1", problem(429, "busy", headers={"Retry-After": at}), reply(JOB))
-    started = time.monotonic()
-    client.jobs.get("job_1")
-    # A date has whole seconds, so up to one is lost.
-    assert 0.9 <= time.monotonic() - started <= 4.0
+    at = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
+    server.on("GET", "/v1/jobs/job_1", problem(429, "busy", headers={"Retry-After": at}))
+    with pytest.raises(ApiError) as caught:
+        client.jobs.get("job_1")
+    assert caught.value.retry_after_s == pytest.approx(3600, abs=60)
+    assert len(server.received) == 1, "an hour is not slept through"
+
+
+@pytest.mark.parametrize("header", ["\xb2", "soon", "-1", f"Thu, 01 Jan {'9' * 20} 00:00:00 GMT"])
+def test_a_retry_after_that_cannot_be_read_is_passed_over(server: UnrulyServer, client: Client, header: str) -> None:
+    server.on("GET", "/v1/jobs/job_1", problem(503, "busy", headers={"Retry-After": header}), reply(JOB))
+    assert client.jobs.get("job_1").id == "job_1"
 
 
 def test_a_retry_after_that_is_too_long_is_reported_at_once(server: UnrulyServer, client: Client) -> None:
