@@ -6,13 +6,13 @@ First the rows, in one transaction; then the objects, which maintenance removes 
 from __future__ import annotations
 
 import structlog
-from sqlalchemy import delete
+from sqlalchemy import delete, update
 from sqlalchemy.orm import Session, sessionmaker
 
 from app.clock import database_now
 from app.errors import ServiceError
 from app.jobs import repository
-from app.jobs.models import Artifact, EstimateOutcome, JobEvent, JobMetric, Manifest
+from app.jobs.models import Artifact, EstimateOutcome, JobEvent, JobMetric, Manifest, Run
 from app.jobs.service import get_job
 from app.jobs.states import TERMINAL_STATUSES
 from app.storage import ObjectStore, StorageError
@@ -32,6 +32,8 @@ def delete_job(sessions: sessionmaker[Session], store: ObjectStore, tenant_id: s
             raise ServiceError("job_in_use", "An evaluation that is not over reads the result; wait for it, or cancel it.")
         for table in _BELONGINGS:
             session.execute(delete(table).where(table.job_id == job_id))
+        # Of a run that was swept before, only what nobody needed is gone.
+        session.execute(update(Run).where(Run.job_id == job_id).values(swept_at=None))
         repository.store_labels(session, job, {})
         job.spec, job.metrics = {}, {}
         job.error_message = job.checkpoint_key = job.previous_checkpoint_key = None

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy.orm import Session, sessionmaker
 
 from app.clock import database_now
+from app.jobs.deletion import delete_job
 from app.jobs.endings import fail, release
 from app.jobs.leases import Lease, claim, lock_held
 from app.jobs.models import Job
@@ -125,3 +126,24 @@ def test_only_the_published_run_keeps_its_artifacts(
     assert not is_there(store, leftover)
     assert not is_there(store, forgotten), "its run ended before it could remove it"
     assert is_there(store, artifact.object_key)
+
+
+def test_what_a_deleted_job_left_in_the_store_is_removed(
+    session_factory: sessionmaker[Session], store: ObjectStore, tmp_path: Path
+) -> None:
+    with session_factory.begin() as session:
+        job = add_job(session)
+        job_id, tenant_id = job.id, job.tenant_id
+    lease = begin(session_factory, job_id)
+    path = tmp_path / "report.json"
+    path.write_bytes(b"{}")
+    artifact = store_artifact(store, lease, "report.json", path, "application/json")
+    with session_factory.begin() as session:
+        publish(session, lease, {}, [artifact])
+    assert sweep_runs(session_factory, store, grace=NOW) == 1
+    elsewhere = DirectoryStore(tmp_path / "elsewhere")  # as if the store had not answered
+    delete_job(session_factory, elsewhere, tenant_id, job_id)
+    elsewhere.close()
+    assert is_there(store, artifact.object_key)
+    assert sweep_runs(session_factory, store, grace=NOW) == 1
+    assert not is_there(store, artifact.object_key)
