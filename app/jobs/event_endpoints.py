@@ -19,6 +19,7 @@ from app.schemas import Page
 from app.services import Services
 
 MAX_SEQ = 2**63 - 1
+MAX_SEQ_DIGITS = len(str(MAX_SEQ))  # int() refuses what has thousands
 EVENT_STREAM = {"content": {"text/event-stream": {"schema": {"type": "string"}}}, "description": "Server-sent events"}
 
 router = APIRouter(prefix="/v1/jobs", tags=["Jobs"], route_class=AuthenticatedRoute)
@@ -73,7 +74,7 @@ class _EventStream(StreamingResponse):
 
 
 def _parse_last_event_id(given: str) -> int:
-    if given.isascii() and given.isdigit() and int(given) <= MAX_SEQ:
+    if given.isascii() and given.isdigit() and len(given) <= MAX_SEQ_DIGITS and int(given) <= MAX_SEQ:
         return int(given)
     problem = FieldProblem("/header/last-event-id", f"{given[:80]!r} is not the id of an event; send the last id, unchanged")
     raise ServiceError("invalid_request", f"{problem.pointer}: {problem.detail}", problems=(problem,))

@@ -92,8 +92,9 @@ def test_a_stream_goes_on_where_the_last_one_broke(live: httpx.Client, server: R
     assert [id_ for id_, _, _ in read_stream(live, job_id, headers={"Last-Event-ID": "1"})] == ["2", "3"]
     assert [id_ for id_, _, _ in read_stream(live, job_id, params={"after": 2})] == ["3"]
     assert read_stream(live, job_id, headers={"Last-Event-ID": "3"}) == []
-    bad = live.get(f"/v1/jobs/{job_id}/events/stream", headers={"Last-Event-ID": "three"})
-    assert code_of(bad, 422) == "invalid_request"
+    for given in ("three", "-1", str(2**63), "9" * 5000):
+        bad = live.get(f"/v1/jobs/{job_id}/events/stream", headers={"Last-Event-ID": given})
+        assert code_of(bad, 422) == "invalid_request"
 
 
 def test_a_stream_of_events_that_are_deleted_by_now_ends(live: httpx.Client, server: RunningServer) -> None:
