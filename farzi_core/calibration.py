@@ -28,7 +28,6 @@ from farzi_core.students import Params, Student, build_student, next_event_loss,
 SECONDS_PER_SHAPE = 0.1
 MIN_REPEATS = 3
 _INNER_STEPS = 6
-_ERROR_QUANTILE = 0.9
 
 
 @dataclass(frozen=True)
@@ -59,26 +58,20 @@ def measure_machine(device: torch.device, *, startup_s: float, report_s: float) 
 
     Cost: about five seconds on one core.
     """
-    speeds: dict[Architecture, Speed] = {}
-    errors: list[float] = []
-    for architecture in get_args(Architecture):
-        speeds[architecture], found = _measure_architecture(architecture, device)
-        errors += found
-    return Calibration(speeds, startup_s, report_s, float(np.quantile(errors, _ERROR_QUANTILE)))
+    speeds = {architecture: _measure_architecture(architecture, device) for architecture in get_args(Architecture)}
+    return Calibration(speeds, startup_s, report_s)
 
 
-def _measure_architecture(architecture: Architecture, device: torch.device) -> tuple[Speed, list[float]]:
+def _measure_architecture(architecture: Architecture, device: torch.device) -> Speed:
     benches = [_Bench(architecture, shape, device) for shape in _SHAPES]
     measured = np.array([bench.time_training_step() for bench in benches])
     counted = np.array([[work.launches, work.products, work.elements] for work in (bench.work for bench in benches)])
     coefficients = fit_non_negative(counted / measured[:, None], np.ones(len(measured)))
-    errors = [abs(float(value) - 1.0) for value in counted @ coefficients / measured]
-    launch_s, product_s, element_s = (float(value) for value in coefficients)
     launch_s, product_s, element_s = (float(value) for value in coefficients)
     last = benches[-1]
     reverse = last.time_inner_loop() / _INNER_STEPS / float(measured[-1]) - 1.0
     speed = Speed(launch_s, product_s, element_s, reverse_factor=max(1.0, reverse), look_factor=1.0)
-    return replace(speed, look_factor=last.time_encoding() / speed.training_s(last.encoding)), errors
+    return replace(speed, look_factor=last.time_encoding() / speed.training_s(last.encoding))
 
 
 def fit_non_negative(rows: NDArray[np.float64], targets: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -142,13 +142,11 @@ class Calibration:
         speeds: by architecture.
         startup_s: from the start of a run process to its first step.
         report_s: writing the artifacts.
-        error: of the speeds, relative: nine in ten measured steps are no further from what is computed.
     """
 
     speeds: Mapping[Architecture, Speed]
     startup_s: float
     report_s: float
-    error: float
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON values."""
@@ -163,7 +161,7 @@ class Calibration:
         """
         try:
             speeds = {name: Speed(**values["speeds"][name]) for name in get_args(Architecture)}
-            return cls(speeds, values["startup_s"], values["report_s"], values["error"])
+            return cls(speeds, values["startup_s"], values["report_s"])
         except (KeyError, TypeError) as error:
             raise ValueError(f"no calibration that this release reads: {error!r}") from error
 

@@ -29,5 +29,4 @@ REFERENCE_MACHINE: dict[str, Any] = {
     },
     "startup_s": 4.0,
     "report_s": 4.0,
-    "error": 0.3,
 }
