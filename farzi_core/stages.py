@@ -32,10 +32,9 @@ def time_steps(setting: Setting) -> StepTimes:
     """Return what steps take on the reference machine, with the sizes of data that have been split."""
     test = setting.split.test
     if isinstance(test, HeldOutStream):
-        num_test_cases = len(test.stream) // setting.spec.student.max_length
+        num_test_cases, is_text = len(test.stream) // setting.spec.student.max_length, True
     else:
-        num_test_cases = len(test.targets)
-    is_text = isinstance(test, HeldOutStream)
+        num_test_cases, is_text = len(test.targets), False
     return StepTimes(setting.spec, WorkSize(setting.vocab_size, setting.validation.num_cases, num_test_cases, is_text))
 
 

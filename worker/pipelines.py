@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from sqlalchemy import select
 
 from app.clock import database_now
 from app.jobs.estimates import record_outcome
@@ -119,7 +120,7 @@ def _publish(context: RunContext, result: ResultReady, sources: dict[str, Any]) 
 def _record_outcome(context: RunContext, output_bytes: int) -> None:
     """Let later estimates learn from a job that was done in one run: of several, nobody knows how much was done twice."""
     with context.session_factory.begin() as session:
-        runs = session.query(Run).filter_by(job_id=context.job.id).all()
+        runs = session.scalars(select(Run).where(Run.job_id == context.job.id)).all()
         if len(runs) != 1 or runs[0].ended_at is None:
             return
         record_outcome(

@@ -62,6 +62,8 @@ def run_job(services: Services, writer: JobWriter, stop: threading.Event) -> Exi
         except FarziError as error:
             writer.fail(error.code, error.message)
         except MemoryError:
+            if context.job.kind == JobKind.VALIDATION:  # the file kept its limits: it is the machine that has no memory left
+                raise
             _give_up_memory(context)
     return ExitCode.REPORTED
 
@@ -102,11 +104,8 @@ def _make_context(services: Services, writer: JobWriter, directory: Path, stop: 
 
 
 def _give_up_memory(context: RunContext) -> None:
-    """Try once more with half the batches; a file that is too large stays so."""
-    if context.job.kind == JobKind.VALIDATION:
-        message = "Reading the file took more memory than an upload may; upload a smaller file."
-        context.writer.fail(JobErrorCode.OUT_OF_MEMORY, message)
-    elif context.job.batch_divisor == 1:
+    """Try once more with half the batches."""
+    if context.job.batch_divisor == 1:
         context.writer.retry_with_smaller_batches()
     else:
         message = (

@@ -143,9 +143,8 @@ class Supervisor:
             except LeaseLostError:
                 return
             now = database_now(session)
-            if reason is None and exit_code != ExitCode.STOPPED and tail:
-                data = {"number": lease.token, "lines": clean_tail(tail)}
-                append_event(session, job.id, EventType.LOG_TAIL, data, at=now)
+            if reason is None and exit_code != ExitCode.STOPPED and (lines := clean_tail(tail)):
+                append_event(session, job.id, EventType.LOG_TAIL, {"number": lease.token, "lines": lines}, at=now)
             if reason is None:
                 self._conclude_own_end(session, job, exit_code, now)
             else:

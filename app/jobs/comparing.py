@@ -36,7 +36,7 @@ def compare_jobs(session: Session, tenant_id: str, ids: Sequence[str]) -> Compar
                 dataset_id=job.dataset_id,
                 source_job_id=job.source_job_id,
                 metadata=job.user_metadata,
-                seconds=None if job.started_at is None or job.ended_at is None else _elapsed_s(job),
+                seconds=_elapsed_s(job),
                 size_bytes=sum(artifact.size_bytes for artifact in artifacts[job.id].artifacts),
                 created_at=job.created_at,
             )
@@ -65,7 +65,7 @@ def _differ(values: Sequence[Any]) -> bool:
     return any(value != values[0] for value in values[1:])
 
 
-def _elapsed_s(job: Job) -> float:
-    assert job.started_at is not None
-    assert job.ended_at is not None
+def _elapsed_s(job: Job) -> float | None:
+    if job.started_at is None or job.ended_at is None:
+        return None
     return (job.ended_at - job.started_at).total_seconds()
