@@ -22,7 +22,8 @@ def call_on_signal(numbers: Collection[signal.Signals], callback: Callable[[], N
 
     def watch() -> None:
         while True:
-            if set(reader.recv(64)) & set(numbers):
-                callback()
+            for number in reader.recv(64):
+                if number in numbers:
+                    callback()
 
     threading.Thread(target=watch, name="signal-watch", daemon=True).start()
