@@ -1,4 +1,4 @@
-"""Measures how fast this machine trains students: a few seconds of real steps, fitted by what ``farzi_core.costs`` counts.
+"""Measures how fast this machine trains students: some seconds of real steps, fitted by what ``farzi_core.costs`` counts.
 
 Every architecture takes training steps of four shapes, chosen so that each thing that is counted matters in one of them, and
 on one shape a look and a whole differentiated inner loop.
@@ -56,7 +56,7 @@ def measure_machine(device: torch.device, *, startup_s: float, report_s: float) 
         startup_s: from the start of a process to this call, which is what a run takes before its first step.
         report_s: what writing a result takes; not measured here.
 
-    Cost: about five seconds on one core.
+    Cost: some 15 seconds of one core.
     """
     speeds = {architecture: _measure_architecture(architecture, device) for architecture in get_args(Architecture)}
     return Calibration(speeds, startup_s, report_s)

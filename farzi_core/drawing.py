@@ -11,7 +11,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-MAX_DRAWS = 100
 FloatArray = NDArray[np.float64]
 
 
