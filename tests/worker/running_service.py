@@ -41,7 +41,7 @@ SMALL_SPEC: dict[str, Any] = {
     "evaluation": {"num_seeds": 1, "max_steps": 10},
 }
 # Long enough to be met in the middle, short enough to be waited for.
-LONG_OUTER_STEPS = 150
+LONG_OUTER_STEPS = 100
 QUICK_TIMES = {"lease_s": 6.0, "heartbeat_s": 1.0, "control_poll_s": 0.2, "checkpoint_interval_s": 0.3, "stop_grace_s": 20.0}
 
 

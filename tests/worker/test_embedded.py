@@ -85,7 +85,7 @@ def test_a_killed_supervisor_takes_its_run_along_and_the_next_one_ends_the_job(
     run = find_run_process(job_id)
     supervisor.kill()
     supervisor.wait()
-    service.wait_until(lambda: not is_running(run), "the run is gone", timeout_s=3.0)
+    service.wait_until(lambda: not is_running(run), "the run is gone")
     assert service.job(job_id).status == JobStatus.RUNNING, "nobody could say otherwise"
     service.start(SUPERVISOR)
     service.wait_for_status(job_id, JobStatus.SUCCEEDED)

@@ -69,7 +69,7 @@ def test_a_killed_worker_and_an_emptied_redis_lose_no_job(service: RunningServic
         service.wait_until(lambda: client.llen("gpu") == 1, "the second job's message")
     first.kill()
     first.wait()
-    service.wait_until(lambda: not is_running(run), "the run is gone", timeout_s=3.0)
+    service.wait_until(lambda: not is_running(run), "the run is gone")
     empty_redis(redis_url)
     with service.session_factory.begin() as session:  # as if a minute had gone by
         waiting = session.get_one(Job, waiting_id)
