@@ -5,7 +5,6 @@ The parent opens the socket and answers nothing; it starts a process again that 
 
 from __future__ import annotations
 
-import shutil
 import socket
 import tempfile
 import time
@@ -24,24 +23,29 @@ POLL_S = 0.1
 
 def serve_with_processes(count: int, listener: socket.socket, environment: dict[str, str], address_file: Path | None) -> int:
     """Keep ``count`` processes on the socket until a signal comes; return an exit code."""
-    directory = Path(tempfile.mkdtemp(prefix="farzi-api-"))
+    with tempfile.TemporaryDirectory(prefix="farzi-api-") as directory:
+        return _keep_processes(count, listener, environment, address_file, Path(directory))
+
+
+def _keep_processes(
+    count: int, listener: socket.socket, environment: dict[str, str], address_file: Path | None, directory: Path
+) -> int:
     ready = directory / "address"
     arguments = [SERVER_MODULE, "--socket-fd", str(listener.fileno()), "--address-file", str(ready)]
     metrics = directory / "metrics"
-    metrics.mkdir()
-    listener.set_inheritable(True)
-    processes = [
-        KeptProcess(
-            f"api-{number}",
-            arguments,
-            {**environment, MULTIPROCESS_VARIABLE: str(metrics)},
-            STREAMS_GRACE_S + KILL_AFTER_GRACE_S,
-            pass_fds=(listener.fileno(),),
-            after_end=lambda pid: mark_process_dead(pid, str(metrics)),  # type: ignore[no-untyped-call]
-        )
-        for number in range(1, count + 1)
-    ]
+    processes: list[KeptProcess] = []
     try:
+        metrics.mkdir()
+        for number in range(1, count + 1):
+            process = KeptProcess(
+                f"api-{number}",
+                arguments,
+                {**environment, MULTIPROCESS_VARIABLE: str(metrics)},
+                STREAMS_GRACE_S + KILL_AFTER_GRACE_S,
+                pass_fds=(listener.fileno(),),
+                after_end=lambda pid: mark_process_dead(pid, str(metrics)),  # type: ignore[no-untyped-call]
+            )
+            processes.append(process)
         while not ready.exists():
             # Once one has answered the others are started again and again; before, what is wrong will not pass by itself.
             if any(process.exit_code == EXIT_CANNOT_REACH for process in processes):
@@ -58,4 +62,3 @@ def serve_with_processes(count: int, listener: socket.socket, environment: dict[
             process.ask_to_stop()
         for process in processes:
             process.stop()
-        shutil.rmtree(directory)

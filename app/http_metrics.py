@@ -1,6 +1,6 @@
 """Prometheus metrics of this process, and of all API processes together where there are several.
 
-With several processes ``app/serve.py`` sets ``PROMETHEUS_MULTIPROC_DIR``, the directory in which each keeps its values.
+With several processes ``app/api_processes.py`` sets ``PROMETHEUS_MULTIPROC_DIR``, the directory in which each keeps its values.
 """
 
 from __future__ import annotations

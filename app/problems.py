@@ -51,7 +51,7 @@ def render_problem(error: ServiceError, request_id: str) -> ProblemResponse:
         content["errors"] = [
             {"pointer": problem.pointer, "detail": problem.detail} for problem in error.problems[:MAX_FIELD_PROBLEMS]
         ]
-    headers = {"Cache-Control": "no-store", **error.headers}
+    headers = dict(error.headers)
     if kind.retryable and kind.status in STATUSES_TO_RETRY_AFTER:
         headers.setdefault("Retry-After", str(RETRY_AFTER_S))
     return ProblemResponse({**content, **error.members}, kind.status, headers)

@@ -304,7 +304,7 @@ async def measure(postgres: PostgresServer, redis_url: str, directory: Path, sec
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=10.0, help="Length of each measurement.")
+    parser.add_argument("--seconds", type=float, default=8.0, help="Length of each measurement.")
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     load_before = round(os.getloadavg()[0], 2)

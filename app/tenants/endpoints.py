@@ -24,7 +24,7 @@ def create_api_key(body: ApiKeyCreate, post: AdminPost, services: InServices) ->
     def create(session: Session) -> Answer:
         row, key = service.create_key(session, post.tenant_id, body, services.secret)
         shown = NewApiKeyOut.of(row)
-        headers = {"Location": f"/v1/api-keys/{row.id}", "Cache-Control": "no-store"}
+        headers = {"Location": f"/v1/api-keys/{row.id}"}
         return Answer(201, shown.model_copy(update={"key": key}), headers, stored=shown)
 
     return post.once(create)
