@@ -22,7 +22,7 @@ demo: $(DEMO) ## Distil real flight data through the whole service and show what
 	@$(BIN)/farzi demo
 
 test: $(DEV) ## Run every test, with real Postgres, Redis, S3 and Celery processes
-	@OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses logical --maxprocesses 4 --dist loadfile
+	@OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 nightly: $(DEV) ## Run the tests that take many minutes: thousands of generated requests
 	@OMP_NUM_THREADS=1 $(BIN)/pytest -m nightly
