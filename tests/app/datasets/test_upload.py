@@ -79,7 +79,7 @@ def test_a_second_upload_is_refused(client: TestClient) -> None:
         (CONTENT, {"Content-Encoding": "br"}, 415, "unsupported_media_type"),
         (CONTENT, {"Content-Encoding": "gzip, zstd"}, 415, "unsupported_media_type"),
         (CONTENT, {"Content-Encoding": "gzip"}, 422, "content_encoding_mismatch"),
-        (gzip.compress(CONTENT), {"Content-Encoding": "zstd"}, 422, "content_encoding_mismatch"),
+        (gzip.compress(CONTENT, mtime=0), {"Content-Encoding": "zstd"}, 422, "content_encoding_mismatch"),
         (CONTENT, {"Content-Length": "many"}, 400, "bad_request"),
         (CONTENT, {"Content-Length": "-1"}, 400, "bad_request"),
         (CONTENT, {"Content-Length": "1"}, 400, "bad_request"),
