@@ -14,8 +14,10 @@ from pydantic import BaseModel
 
 from app.errors import ERRORS
 from app.idempotency import HEADER, REPLAYED_HEADER
+from app.openapi_data_samples import example_id
 from app.openapi_errors import codes_of, failures, problem_examples
-from app.openapi_examples import ID_PREFIXES, OF_OPERATION, example_id, example_of
+from app.openapi_examples import ID_PREFIXES, OF_OPERATION, example_of
+from app.openapi_webhooks import describe_webhooks
 from app.schemas import BadField, Problem
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -98,6 +100,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
         )
         for method, _, operation in operations(built):
             _complete(method, operation, components)
+        built["webhooks"] = describe_webhooks(components["schemas"])
         app.openapi_schema = built
     return app.openapi_schema
 

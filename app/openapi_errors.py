@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from app.errors import ERRORS
-from app.openapi_examples import example_id
+from app.openapi_data_samples import example_id
 from app.problems import MEDIA_TYPE, STATUSES_TO_RETRY_AFTER
 
 ALWAYS = ("bad_request", "internal_error")

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from app.errors import FieldProblem, ServiceError
 from app.jobs import repository
 from app.jobs.models import Job
-from app.jobs.schemas import ComparedJobOut, ComparisonOut
+from app.jobs.schemas import ComparedJobOut, ComparisonOut, public_kind
 from app.jobs.service import get_job
 from app.jobs.states import JobStatus
 
@@ -31,7 +31,7 @@ def compare_jobs(session: Session, tenant_id: str, ids: Sequence[str]) -> Compar
         jobs=[
             ComparedJobOut(
                 id=job.id,
-                kind=job.kind,
+                kind=public_kind(job),
                 status=JobStatus(job.status),
                 dataset_id=job.dataset_id,
                 source_job_id=job.source_job_id,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, cast
 
 from pydantic import ConfigDict, Field, model_validator
 
 from app.jobs.models import Artifact, Job, JobEvent
-from app.jobs.states import JobStatus
+from app.jobs.states import JobKind, JobStatus, RunOutcome, StopRequest
 from app.pagination import PageQuery
 from app.schemas import MAX_LABELS, InputModel, InputTime, Metadata, MetadataKey, MetadataValue, OutputModel, Timestamp
 
@@ -20,8 +20,19 @@ _METADATA_FILTER = re.compile(r"metadata\[([^\[\]]{1,64})\]")
 PublicKind = Literal["distillation", "evaluation"]
 
 
+def _of_kind(kind: PublicKind, needed: str, other: str) -> dict[str, Any]:
+    fields = {"kind": {"const": kind}, needed: {"type": "string"}, other: {"type": "null"}}
+    return {"title": kind, "properties": fields, "required": [needed]}
+
+
 class JobCreate(InputModel):
-    """A job to be run."""
+    """A job to be run: a distillation of a data set, or an evaluation of a job."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [_of_kind("distillation", "dataset_id", "job_id"), _of_kind("evaluation", "job_id", "dataset_id")]
+        }
+    )
 
     kind: PublicKind
     dataset_id: str | None = Field(None, max_length=64, description="distillation: a ready data set.")
@@ -109,7 +120,7 @@ class RunOut(OutputModel):
     number: int
     started_at: Timestamp
     ended_at: Timestamp | None
-    outcome: str | None
+    outcome: RunOutcome | None = Field(description="Null while it runs.")
 
 
 class ArtifactOut(OutputModel):
@@ -130,9 +141,9 @@ class JobOut(OutputModel):
 
     id: str
     object: Literal["job"] = "job"
-    kind: str
+    kind: PublicKind
     status: JobStatus
-    stop_requested: str | None = Field(description="`pause` or `cancel`, while a running job has not obeyed yet.")
+    stop_requested: StopRequest | None = Field(description="`pause` or `cancel`, while a running job has not obeyed yet.")
     dataset_id: str
     source_job_id: str | None = Field(description="evaluation: the distillation that is judged.")
     spec: dict[str, Any] = Field(description="With every default resolved.")
@@ -142,7 +153,7 @@ class JobOut(OutputModel):
     phase: str | None
     progress: ProgressOut
     error: JobErrorOut | None
-    runs: list[RunOut]
+    runs: list[RunOut] = Field(description="Attempts at the job, in their order.")
     metrics: dict[str, float] = Field(description="Newest value of every series, and the result's headline figures.")
     artifacts: list[ArtifactOut]
     created_at: Timestamp
@@ -178,7 +189,7 @@ class ComparedJobOut(OutputModel):
     """One column of a comparison."""
 
     id: str
-    kind: str
+    kind: PublicKind
     status: JobStatus
     dataset_id: str
     source_job_id: str | None
@@ -216,6 +227,12 @@ class MetricPointOut(OutputModel):
     step: int
     value: float
     at: Timestamp
+
+
+def public_kind(job: Job) -> PublicKind:
+    """Return the kind of a job that callers may see; validations are none."""
+    assert job.kind != JobKind.VALIDATION, f"{job.id} is internal"
+    return cast(PublicKind, job.kind)
 
 
 def progress_of(job: Job) -> ProgressOut:

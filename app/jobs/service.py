@@ -11,8 +11,8 @@ from app.errors import FieldProblem, ServiceError
 from app.jobs import repository
 from app.jobs.models import Job
 from app.jobs.repository import JobDetails
-from app.jobs.schemas import ArtifactOut, JobErrorOut, JobOut, JobPatch, RunOut, progress_of
-from app.jobs.states import JobStatus
+from app.jobs.schemas import ArtifactOut, JobErrorOut, JobOut, JobPatch, RunOut, progress_of, public_kind
+from app.jobs.states import JobStatus, StopRequest
 from app.schemas import MAX_LABELS
 
 
@@ -54,9 +54,9 @@ def _present(job: Job, details: JobDetails) -> JobOut:
         error = JobErrorOut(code=job.error_code, message=job.error_message or "", retryable=bool(job.error_retryable))
     return JobOut(
         id=job.id,
-        kind=job.kind,
+        kind=public_kind(job),
         status=JobStatus(job.status),
-        stop_requested=job.stop_requested,
+        stop_requested=None if job.stop_requested is None else StopRequest(job.stop_requested),
         dataset_id=job.dataset_id,
         source_job_id=job.source_job_id,
         spec=job.spec,

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, StringConstraints
 
 from app.schemas import InputModel, InputTime, OutputModel, Timestamp
+from app.tenants.audit import AuditAction
 from app.tenants.models import ApiKey, AuditEvent
 
 
@@ -44,7 +45,7 @@ class ApiKeyOut(OutputModel):
     id: str
     name: str
     prefix: str = Field(description="First characters, to tell keys apart.")
-    scopes: list[str]
+    scopes: list[Scope]
     created_at: Timestamp
     expires_at: Timestamp | None
     revoked_at: Timestamp | None
@@ -90,7 +91,7 @@ class AuditEventOut(OutputModel):
     """An administrative act."""
 
     id: str
-    action: str
+    action: AuditAction
     target_id: str = Field(description="Id of what was acted on.")
     actor_key_id: str | None = Field(description="Key of the caller; null: the operator, at a command line.")
     request_id: str | None

@@ -7,9 +7,10 @@ from typing import Any, Generic, Literal, Self, TypeVar
 
 from pydantic import Field
 
-from app.datasets.models import Dataset
+from app.datasets.models import Dataset, DatasetStatus
 from app.jobs.models import Job
-from app.jobs.schemas import JobErrorOut
+from app.jobs.schemas import JobErrorOut, PublicKind, public_kind
+from app.jobs.states import JobStatus
 from app.schemas import OutputModel, Timestamp
 from app.webhooks.event_types import WebhookEventType
 
@@ -21,8 +22,8 @@ class JobSnapshot(OutputModel):
 
     object: Literal["job"] = "job"
     id: str
-    kind: str
-    status: str
+    kind: PublicKind
+    status: JobStatus
     dataset_id: str
     metadata: dict[str, str]
     error: JobErrorOut | None
@@ -37,8 +38,8 @@ class JobSnapshot(OutputModel):
             error = JobErrorOut(code=job.error_code, message=job.error_message or "", retryable=bool(job.error_retryable))
         return cls(
             id=job.id,
-            kind=job.kind,
-            status=job.status,
+            kind=public_kind(job),
+            status=JobStatus(job.status),
             dataset_id=job.dataset_id,
             metadata=job.user_metadata,
             error=error,
@@ -54,7 +55,7 @@ class DatasetSnapshot(OutputModel):
     object: Literal["dataset"] = "dataset"
     id: str
     name: str
-    status: str
+    status: DatasetStatus
     metadata: dict[str, str]
     num_sequences: int | None
     num_events: int | None
@@ -68,7 +69,7 @@ class DatasetSnapshot(OutputModel):
         return cls(
             id=dataset.id,
             name=dataset.name,
-            status=dataset.status,
+            status=DatasetStatus(dataset.status),
             metadata=dataset.user_metadata,
             num_sequences=dataset.num_sequences,
             num_events=dataset.num_events,
@@ -93,6 +94,27 @@ class WebhookPayload(OutputModel, Generic[T]):
     data: T
 
 
+class JobPayload(WebhookPayload[JobSnapshot]):
+    """What a receiver is told of a job."""
+
+
+class DatasetPayload(WebhookPayload[DatasetSnapshot]):
+    """What a receiver is told of a data set."""
+
+
+class EndpointPayload(WebhookPayload[EndpointSnapshot]):
+    """What a receiver is sent to try it."""
+
+
+# By the noun that a type of event begins with.
+PAYLOADS: dict[str, type[WebhookPayload[Any]]] = {"job": JobPayload, "dataset": DatasetPayload, "webhook": EndpointPayload}
+
+
+def payload_of(event_type: WebhookEventType) -> type[WebhookPayload[Any]]:
+    """Return the form of every body of this type."""
+    return PAYLOADS[event_type.partition(".")[0]]
+
+
 def render_body(event_type: WebhookEventType, data: OutputModel, *, at: datetime) -> str:
     """Return the JSON text that is signed and sent."""
-    return WebhookPayload[Any](type=event_type, timestamp=at, data=data).model_dump_json()
+    return payload_of(event_type)(type=event_type, timestamp=at, data=data).model_dump_json()

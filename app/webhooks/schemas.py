@@ -80,7 +80,7 @@ class WebhookEndpointOut(OutputModel):
     object: Literal["webhook_endpoint"] = "webhook_endpoint"
     url: str
     description: str
-    event_types: list[str] | None = Field(description="null: all.")
+    event_types: list[WebhookEventType] | None = Field(description="null: all.")
     enabled: bool
     disabled_reason: DisabledReason | None = Field(
         description="`requested`, `gone` (it answered 410) or `failing` (five days of nothing but failures)."
@@ -151,7 +151,7 @@ class DeliveryOut(OutputModel):
     object: Literal["delivery"] = "delivery"
     endpoint_id: str
     event_id: str = Field(description="What the receiver sees as `webhook-id`.")
-    event_type: str
+    event_type: WebhookEventType
     status: DeliveryStatus
     payload: dict[str, Any] = Field(description="The body as it is sent.")
     num_attempts: int
