@@ -48,4 +48,4 @@ def openapi(request: Request) -> JSONResponse:
 @router.get("/docs", include_in_schema=False)
 def docs(request: Request) -> HTMLResponse:
     policy = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
-    return HTMLResponse(render_api_page(request.app.openapi()), headers=policy)
+    return HTMLResponse(render_api_page(request.app.openapi(), str(request.base_url).rstrip("/")), headers=policy)

@@ -19,9 +19,9 @@ FORMATS_WITHOUT_COLUMNS = frozenset({"sequences", "text"})
 class DatasetCreate(InputModel):
     """A data set to be uploaded, and how its file is to be read."""
 
-    name: DatasetName
-    task: Task
-    format: DataFormat
+    name: DatasetName = Field(description="What it is called; names need not be distinct.")
+    task: Task = Field(description="What a student of the data learns: the next item of a user, or the next word of a text.")
+    format: DataFormat = Field(description="Form of the file; docs/api/datasets.md describes each.")
     columns: ColumnMapping | None = Field(None, description="Which columns hold what; null: columns of the usual names.")
     options: DatasetOptions = DatasetOptions()
     metadata: Metadata = Field(default_factory=dict)
@@ -45,17 +45,17 @@ class DatasetOut(OutputModel):
     name: str
     task: Task
     format: DataFormat
-    columns: dict[str, Any] | None
-    options: dict[str, Any]
+    columns: dict[str, Any] | None = Field(description="As they were declared.")
+    options: dict[str, Any] = Field(description="Reading options with every default resolved.")
     metadata: dict[str, str] = Field(validation_alias="user_metadata")
     status: DatasetStatus
     size_bytes: int | None = Field(description="Bytes as uploaded.")
     sha256: str | None = Field(description="SHA-256 of the bytes as uploaded.")
     content_encoding: ContentEncoding | None = Field(description="How the bytes as uploaded are compressed.")
-    num_sequences: int | None
-    num_events: int | None
-    vocab_size: int | None
-    max_sequence_length: int | None
+    num_sequences: int | None = Field(description="Sequences: users, or lines of text; null until it is ready.")
+    num_events: int | None = Field(description="Events of all sequences.")
+    vocab_size: int | None = Field(description="Distinct items or words.")
+    max_sequence_length: int | None = Field(description="Events of the longest one: the most that a synthetic one may have.")
     created_at: Timestamp
     updated_at: Timestamp
 

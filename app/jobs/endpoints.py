@@ -20,6 +20,20 @@ from app.jobs.submitting import submit_job
 from app.pagination import make_page
 from app.schemas import Page
 
+LABEL_PARAMETER = {
+    "name": "metadata",
+    "in": "query",
+    "required": False,
+    "style": "deepObject",
+    "explode": True,
+    "schema": {
+        "type": "object",
+        "propertyNames": {"minLength": 1, "maxLength": 64, "pattern": r"^[^\[\]]+$"},
+        "additionalProperties": {"type": "string", "maxLength": 500},
+    },
+    "description": "Labels that the jobs have, each as `metadata[KEY]=VALUE`.",
+}
+
 router = APIRouter(prefix="/v1/jobs", tags=["Jobs"], route_class=AuthenticatedRoute)
 
 
@@ -39,7 +53,7 @@ def create_job(body: JobCreate, post: JobPost, services: InServices) -> Response
     return post.once(submit)
 
 
-@router.get("")
+@router.get("", openapi_extra={"parameters": [LABEL_PARAMETER]})
 def list_jobs(query: Annotated[JobQuery, Query()], caller: JobReader, services: InServices) -> Page[JobOut]:
     """List jobs, newest first. Filter by labels with `metadata[KEY]=VALUE`; repeat `status` for any of several."""
     with services.reading_sessions() as session:

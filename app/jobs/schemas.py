@@ -34,7 +34,7 @@ class JobCreate(InputModel):
         }
     )
 
-    kind: PublicKind
+    kind: PublicKind = Field(description="Distil a data set, or judge the result of a distillation once more.")
     dataset_id: str | None = Field(None, max_length=64, description="distillation: a ready data set.")
     job_id: str | None = Field(None, max_length=64, description="evaluation: a succeeded distillation.")
     spec: dict[str, Any] = Field(
@@ -99,25 +99,25 @@ class JobQuery(PageQuery):
 class ProgressOut(OutputModel):
     """How far a job is; steps take about equally long."""
 
-    step: int
-    total: int
-    fraction: float
-    eta_s: float | None
+    step: int = Field(description="Steps that are done, over all phases.")
+    total: int = Field(description="Steps of the whole job; 0 until they are counted.")
+    fraction: float = Field(description="From 0 to 1.")
+    eta_s: float | None = Field(description="Seconds that are left, by the speed so far.")
 
 
 class JobErrorOut(OutputModel):
     """Why a job failed."""
 
-    code: str
-    message: str
-    retryable: bool
+    code: str = Field(description="Branch on this; docs/operations.md has every code.")
+    message: str = Field(description="For people: what happened, and what to change.")
+    retryable: bool = Field(description="Whether `POST .../retry` may help.")
 
 
 class RunOut(OutputModel):
     """One attempt at a job."""
 
     id: str
-    number: int
+    number: int = Field(description="Counts from 1; a number may be left out.")
     started_at: Timestamp
     ended_at: Timestamp | None
     outcome: RunOutcome | None = Field(description="Null while it runs.")
@@ -148,14 +148,14 @@ class JobOut(OutputModel):
     source_job_id: str | None = Field(description="evaluation: the distillation that is judged.")
     spec: dict[str, Any] = Field(description="With every default resolved.")
     batch_divisor: int = Field(description="2 where a run went out of memory, and the next one has half the batches; else 1.")
-    deadline_s: float | None
+    deadline_s: float | None = Field(description="Seconds after its first start at which it is stopped; null: never.")
     metadata: dict[str, str]
-    phase: str | None
+    phase: str | None = Field(description="What it is at: `teacher`, `distillation`, `evaluation` or `artifacts`.")
     progress: ProgressOut
-    error: JobErrorOut | None
+    error: JobErrorOut | None = Field(description="Why it failed; null unless it did.")
     runs: list[RunOut] = Field(description="Attempts at the job, in their order.")
     metrics: dict[str, float] = Field(description="Newest value of every series, and the result's headline figures.")
-    artifacts: list[ArtifactOut]
+    artifacts: list[ArtifactOut] = Field(description="The result; empty until it has succeeded.")
     created_at: Timestamp
     updated_at: Timestamp
     started_at: Timestamp | None
@@ -176,11 +176,11 @@ class EstimateOut(OutputModel):
     """What a job would take."""
 
     object: Literal["estimate"] = "estimate"
-    seconds_p50: float
-    seconds_p90: float
-    peak_memory_bytes: int
-    output_bytes: int
-    would_exceed_quota: bool
+    seconds_p50: float = Field(description="Seconds of running, without waiting; half of such jobs take less.")
+    seconds_p90: float = Field(description="Seconds that nine in ten such jobs stay below.")
+    peak_memory_bytes: int = Field(description="Memory at the peak of the run.")
+    output_bytes: int = Field(description="Bytes of all artifacts.")
+    would_exceed_quota: bool = Field(description="Whether it would be refused now, or end above a quota.")
     phases: dict[str, float] = Field(description="Seconds of `seconds_p50` by phase.")
     basis: EstimateBasisOut
 
@@ -211,9 +211,9 @@ class ComparisonOut(OutputModel):
 class EventOut(OutputModel):
     """Something that happened to a job; `seq` counts from 1 without gaps."""
 
-    seq: int
-    type: str
-    data: dict[str, Any]
+    seq: int = Field(description="Place in the job's log.")
+    type: str = Field(description="What happened; docs/api/events.md has every type, and there may be more one day.")
+    data: dict[str, Any] = Field(description="More about it, by type.")
     at: Timestamp
 
     @classmethod
