@@ -1,0 +1,41 @@
+"""The same message delivered several times to many workers: each job runs once."""
+
+from __future__ import annotations
+
+from random import Random
+
+from app.jobs.states import Queue
+from app.queue import make_celery, make_sender
+from tests.chaos.cluster import Cluster
+from tests.chaos.evidence import collect
+from tests.chaos.outcome import Outcome
+from tests.chaos.workload import Workload
+
+NUM_WORKERS = 8
+JOBS_AT_ONCE = 25
+COPIES = range(2, 11)
+
+
+def inject(cluster: Cluster, count: int, random: Random) -> Outcome:
+    """Send the messages of ``count`` jobs two to ten times each, in random order, beside what the service itself sends."""
+    for _ in range(min(NUM_WORKERS, 2 * count)):
+        cluster.start_worker("cpu")
+    work, outcome = Workload(cluster), Outcome(0)
+    assert cluster.settings.broker_url is not None
+    celery = make_celery(cluster.settings.broker_url)
+    send = make_sender(celery)
+    while outcome.injected < count:
+        jobs = [work.validate() for _ in range(min(JOBS_AT_ONCE, count - outcome.injected))]
+        messages = [job_id for job_id in jobs for _ in range(random.choice(COPIES))]
+        random.shuffle(messages)
+        for job_id in messages:
+            send(job_id, Queue.CPU)
+        work.wait_until_ended(jobs)
+        outcome.injected += len(jobs)
+        outcome.counts["messages"] += len(messages)
+    celery.close()
+    evidence = collect(cluster.settings)
+    for job_id in work.accepted:
+        if (num_runs := len(evidence.of("runs", job_id))) != 1:
+            outcome.violations.append(f"{job_id}: {num_runs} runs")
+    return work.examine(outcome)

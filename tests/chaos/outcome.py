@@ -1,0 +1,48 @@
+"""What a fault's injection comes to: how often, what followed, how long until the job went on, and what did not hold."""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from tests.chaos.evidence import Evidence
+
+
+@dataclass
+class Outcome:
+    """The result of one command."""
+
+    injected: int
+    counts: Counter[str] = field(default_factory=Counter)
+    recoveries_s: list[float] = field(default_factory=list)
+    violations: list[str] = field(default_factory=list)
+
+    def percentiles(self) -> dict[str, float]:
+        """Return median, 95th percentile and maximum of the recoveries, in seconds."""
+        ordered = sorted(self.recoveries_s)
+        if not ordered:
+            return {}
+        p95 = ordered[min(len(ordered) - 1, round(0.95 * (len(ordered) - 1)))]
+        return {"p50": round(statistics.median(ordered), 2), "p95": round(p95, 2), "max": round(ordered[-1], 2)}
+
+
+@dataclass(frozen=True)
+class Kill:
+    """When a job's process was taken from it."""
+
+    job_id: str
+    token: int
+    at: datetime
+
+
+def recoveries(evidence: Evidence, kills: Iterable[Kill]) -> list[float]:
+    """Return the seconds from each kill that cost a run to the start of the job's next run."""
+    found = []
+    for kill in kills:
+        runs = {run["number"]: run for run in evidence.of("runs", kill.job_id)}
+        if runs[kill.token]["outcome"] == "lost" and kill.token + 1 in runs:
+            found.append((runs[kill.token + 1]["started_at"] - kill.at).total_seconds())
+    return found
