@@ -8,10 +8,11 @@ import os
 import re
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from os import PathLike
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import BinaryIO, Literal
+from urllib.parse import urlencode
 
 from farzi_client.errors import FarziClientError, IntegrityError
 from farzi_client.models import Artifact
@@ -21,6 +22,38 @@ from farzi_client.uploading import CHUNK_BYTES, ByteProgress
 
 # Called with the artifact, the bytes of it that are here and the bytes of it there are.
 ArtifactProgress = Callable[[Artifact, int, int], None]
+
+
+SequenceFormat = Literal["jsonl", "parquet", "inter", "text"]
+ENDINGS: dict[SequenceFormat, str] = {"jsonl": ".jsonl", "parquet": ".parquet", "inter": ".inter", "text": ".txt"}
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """What is asked of hard sequences; None: as it was published."""
+
+    format: SequenceFormat | None = None
+    draws: int | None = None
+    seed: int | None = None
+
+    @property
+    def query(self) -> str:
+        given = {name: value for name, value in asdict(self).items() if value is not None}
+        return f"?{urlencode(given)}" if given else ""
+
+    def rename(self, name: str) -> str:
+        """Return what the file is called here: it must not be taken for the published one."""
+        path = PurePosixPath(name)
+        draws = "" if self.draws is None else f"-{self.draws}-draws"
+        seed = "" if self.seed is None else f"-seed-{self.seed}"
+        return f"{path.stem}{draws}{seed}{path.suffix if self.format is None else ENDINGS[self.format]}"
+
+    def published_name(self, name: str) -> str:
+        """Return which published file the answer may be, where nothing had to be drawn for it."""
+        return name if self.format is None else PurePosixPath(name).stem + ENDINGS[self.format]
+
+
+AS_PUBLISHED = Drawing()
 
 
 class Artifacts:
@@ -39,29 +72,38 @@ class Artifacts:
         name: str,
         directory: str | PathLike[str] = ".",
         *,
+        format: SequenceFormat | None = None,  # noqa: A002  the word of the API
         draws: int | None = None,
+        seed: int | None = None,
         on_progress: ByteProgress | None = None,
     ) -> Path:
         """Download one artifact into ``directory`` and return its path; a file of that name is replaced.
+
+        ``format``, ``draws`` and ``seed`` are of ``sequences.jsonl`` and ``sequences.parquet`` only: hard sequences are then
+        made for this download, and the file is called after what was asked, for example ``sequences-8-draws-seed-1.inter``,
+        because it is not the published one.
 
         Args:
             job_id: whose artifact.
             name: as :meth:`list` names it.
             directory: where to; made when missing.
-            draws: of ``sequences.jsonl`` and ``sequences.parquet`` only: how many hard sequences are drawn from each synthetic
-                one, 1 to 100. The file is then called ``sequences-8-draws.jsonl``, because it is not the published one.
+            format: ``jsonl``, ``parquet``, ``inter`` (RecBole's atomic file) or ``text`` (a sequence a line).
+            draws: how many hard sequences are drawn from each synthetic one, 1 to 100; more begin with those of fewer.
+            seed: of the draws, 0 to 2^64 - 1; None: the published one.
             on_progress: called with the bytes that are here and the bytes there are.
 
         Raises:
             IntegrityError: the bytes do not match the published SHA-256; nothing was kept.
             FarziClientError: the job has no artifact of that name.
         """
-        published = self.list(job_id)
-        for artifact in published:
-            if artifact.name == name:
-                return self._fetch(job_id, artifact, Path(directory), on_progress, draws)
-        names = ", ".join(artifact.name for artifact in published) or "none yet: the job has not succeeded"
-        raise FarziClientError(f"{job_id} has no artifact {name!r}; there are: {names}")
+        published = {artifact.name: artifact for artifact in self.list(job_id)}
+        if name not in published:
+            names = ", ".join(published) or "none yet: the job has not succeeded"
+            raise FarziClientError(f"{job_id} has no artifact {name!r}; there are: {names}")
+        drawing = Drawing(format, draws, seed)
+        # Another format may be a published file: its digest is known then, and not that of the one that was named.
+        artifact = published.get(drawing.published_name(name), published[name])
+        return self._fetch(job_id, name, artifact, Path(directory), on_progress, drawing)
 
     def download_all(
         self, job_id: str, directory: str | PathLike[str] = ".", *, on_progress: ArtifactProgress | None = None
@@ -71,24 +113,33 @@ class Artifacts:
         def report(artifact: Artifact) -> ByteProgress | None:
             return None if on_progress is None else lambda done, total: on_progress(artifact, done, total)
 
-        return tuple(self._fetch(job_id, artifact, Path(directory), report(artifact)) for artifact in self.list(job_id))
+        return tuple(
+            self._fetch(job_id, artifact.name, artifact, Path(directory), report(artifact), AS_PUBLISHED)
+            for artifact in self.list(job_id)
+        )
 
-    def _fetch(
-        self, job_id: str, artifact: Artifact, directory: Path, on_progress: ByteProgress | None, draws: int | None = None
+    def _fetch(  # noqa: PLR0917
+        self,
+        job_id: str,
+        name: str,
+        artifact: Artifact,
+        directory: Path,
+        on_progress: ByteProgress | None,
+        drawing: Drawing,
     ) -> Path:
-        name = PurePosixPath(_safe_name(artifact.name))
-        target = directory / (name if draws is None else f"{name.stem}-{draws}-draws{name.suffix}")
+        """Download what ``drawing`` makes of the artifact ``name``; ``artifact`` is the published file it may be."""
+        target = directory / drawing.rename(_safe_name(name))
         directory.mkdir(parents=True, exist_ok=True)
-        path = f"/v1/jobs/{segment(job_id)}/artifacts/{segment(artifact.name)}{'' if draws is None else f'?draws={draws}'}"
+        path = f"/v1/jobs/{segment(job_id)}/artifacts/{segment(name)}{drawing.query}"
         descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=directory)
         try:
             with os.fdopen(descriptor, "wb") as file:
                 received = self._transport.retrying(lambda: self._receive(path, file, artifact.size_bytes, on_progress))
             # What was drawn for this caller has the digest that the answer gives; everything else the published one.
-            expected = artifact.sha256 if draws is None or received.promised is None else received.promised
+            expected = artifact.sha256 if drawing == AS_PUBLISHED or received.promised is None else received.promised
             if received.sha256 != expected:
                 raise IntegrityError(
-                    f"{artifact.name} of {job_id} arrived with SHA-256 {received.sha256}, but {expected} was promised; "
+                    f"{name} of {job_id} arrived with SHA-256 {received.sha256}, but {expected} was promised; "
                     "nothing was kept, download it again"
                 )
             _apply_umask(temporary)

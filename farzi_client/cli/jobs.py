@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, cast
 
 import typer
 
+from farzi_client.artifacts import AS_PUBLISHED, Drawing, SequenceFormat
 from farzi_client.cli.arguments import parse_labels
 from farzi_client.cli.job_display import describe_comparison, describe_job, see_through
 from farzi_client.cli.output import JsonOption, Output, QuietOption, list_table
@@ -19,6 +21,7 @@ from farzi_client.models import Artifact, Job
 
 app = typer.Typer(help="Look at jobs and steer them.", no_args_is_help=True)
 
+
 JobArgument = Annotated[str, typer.Argument(metavar="JOB_ID", show_default=False)]
 
 
@@ -27,19 +30,29 @@ def download(
     artifact: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only this file; may be repeated.")] = None,
     directory: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", file_okay=False, help="Where to.")] = Path("."),
     *,
+    data_format: Annotated[
+        SequenceFormat | None, typer.Option("--format", help="Format of hard sequences; inter is RecBole's, text a line each.")
+    ] = None,
     draws: Annotated[
         int | None,
         typer.Option(min=1, max=100, metavar="K", help="Draw K hard sequences of each synthetic one."),
     ] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, max=2**64 - 1, metavar="N", help="Draw other hard sequences than the published ones.")
+    ] = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Download the artifacts of a job and verify every SHA-256."""
+    """Download the artifacts of a job and verify every SHA-256.
+
+    With --format, --draws or --seed: hard sequences made for this download; sequences.jsonl unless --artifact names a file.
+    """
     output = Output(as_json=as_json, quiet=quiet)
-    if draws is not None and not artifact:
+    drawing = Drawing(data_format, draws, seed)
+    if drawing != AS_PUBLISHED and not artifact:
         artifact = ["sequences.jsonl"]
     with Client() as client:
-        paths = download_artifacts(client, job_id, directory, output, names=artifact, draws=draws)
+        paths = download_artifacts(client, job_id, directory, output, names=artifact, drawing=drawing)
     output.result([str(path) for path in paths], lambda console: console.print(*paths, sep="\n"))
 
 
@@ -154,7 +167,7 @@ def download_artifacts(
     output: Output,
     *,
     names: list[str] | None = None,
-    draws: int | None = None,
+    drawing: Drawing = AS_PUBLISHED,
 ) -> tuple[Path, ...]:
     """Download some or all artifacts with a bar."""
 
@@ -164,7 +177,9 @@ def download_artifacts(
     with progress_bar(output, "downloading") as bar:
         if not names:
             return client.artifacts.download_all(job_id, directory, on_progress=show_progress)
-        return tuple(client.artifacts.download(job_id, name, directory, draws=draws, on_progress=bar.update) for name in names)
+        return tuple(
+            client.artifacts.download(job_id, name, directory, **asdict(drawing), on_progress=bar.update) for name in names
+        )
 
 
 def _steer(job_id: str, act: Callable[[Client], Job], *, as_json: bool, quiet: bool) -> None:

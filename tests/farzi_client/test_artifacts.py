@@ -7,6 +7,7 @@ import hashlib
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -143,3 +144,35 @@ def test_a_published_file_cannot_promise_another_digest(server: UnrulyServer, cl
     server.on("GET", f"{LIST}/a.json", raw(b"other", headers=drawn(b"other")))
     with pytest.raises(IntegrityError):
         client.artifacts.download("job_1", "a.json", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("wish", "query", "saved"),
+    [
+        ({"format": "inter"}, "format=inter", "sequences.inter"),
+        ({"format": "text", "draws": 2}, "format=text&draws=2", "sequences-2-draws.txt"),
+        ({"seed": 0}, "seed=0", "sequences-seed-0.jsonl"),
+        ({"format": "parquet", "draws": 3, "seed": 2**64 - 1}, f"format=parquet&draws=3&seed={2**64 - 1}", None),
+    ],
+)
+def test_wishes_are_sent_and_name_the_file(
+    server: UnrulyServer, client: Client, tmp_path: Path, wish: dict[str, Any], query: str, saved: str | None
+) -> None:
+    content = b"made for you\n"
+    server.on("GET", LIST, reply(listing("sequences.jsonl")))
+    server.on("GET", f"{LIST}/sequences.jsonl", raw(content, headers=drawn(content)))
+    path = client.artifacts.download("job_1", "sequences.jsonl", tmp_path, **wish)
+    assert path.name == (saved or f"sequences-3-draws-seed-{2**64 - 1}.parquet")
+    assert path.read_bytes() == content
+    assert server.received[-1].path.endswith(f"/sequences.jsonl?{query}")
+
+
+def test_a_format_that_is_published_has_that_files_digest(server: UnrulyServer, client: Client, tmp_path: Path) -> None:
+    listed: Any = listing("sequences.jsonl", content=b"lines")
+    listed["data"] += listing("sequences.parquet")["data"]
+    server.on("GET", LIST, reply(listed))
+    server.on("GET", f"{LIST}/sequences.jsonl", raw(CONTENT))
+    assert client.artifacts.download("job_1", "sequences.jsonl", tmp_path, format="parquet").read_bytes() == CONTENT
+    server.on("GET", f"{LIST}/sequences.jsonl", raw(b"lines"))
+    with pytest.raises(IntegrityError):
+        client.artifacts.download("job_1", "sequences.jsonl", tmp_path, format="parquet")

@@ -313,4 +313,9 @@ def test_draws_are_passed_on(server: UnrulyServer, capsys: Capture, tmp_path: Pa
     assert run_farzi(capsys, "download", "job_1", *chosen, "-o", str(tmp_path), "-q").code == 0
     assert sorted(os.listdir(tmp_path)) == ["sequences-7-draws.parquet", "sequences-9-draws.jsonl"]
     assert [item.path.partition("?")[2] for item in server.received if "sequences" in item.path] == ["draws=9", "draws=7"]
-    assert run_farzi(capsys, "download", "job_1", "--draws", "0").code == 2
+    wish = ("--format", "inter", "--draws", "8", "--seed", "1")
+    assert run_farzi(capsys, "download", "job_1", *wish, "-o", str(tmp_path), "-q").code == 0
+    assert server.received[-1].path.endswith("/sequences.jsonl?format=inter&draws=8&seed=1")
+    assert (tmp_path / "sequences-8-draws-seed-1.inter").read_bytes() == b"{}"
+    for wrong in (("--draws", "0"), ("--draws", "101"), ("--seed", "-1"), ("--seed", str(2**64)), ("--format", "csv")):
+        assert run_farzi(capsys, "download", "job_1", *wrong).code == 2, wrong

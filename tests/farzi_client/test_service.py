@@ -98,6 +98,16 @@ def test_from_upload_to_verified_artifacts(client: Client, dataset: Dataset, tmp
     assert client.artifacts.download(job.id, "sequences.jsonl", tmp_path, draws=4).read_bytes() == published
     many = client.artifacts.download(job.id, "sequences.parquet", tmp_path, draws=25)
     assert pq.read_table(many).num_rows == 25 * 4
+    atomic = client.artifacts.download(job.id, "sequences.jsonl", tmp_path, format="inter", draws=2, seed=3)
+    assert atomic.name == "sequences-2-draws-seed-3.inter"
+    seeded = client.artifacts.download(job.id, "sequences.jsonl", tmp_path, draws=2, seed=3)
+    lines = [json.loads(line)["events"] for line in seeded.read_text().splitlines()]
+    rows = [f"{user}\t{item}\t{at}" for user, items in enumerate(lines) for at, item in enumerate(items)]
+    assert atomic.read_text().splitlines() == ["user_id:token\titem_id:token\ttimestamp:float", *rows]
+    same = client.artifacts.download(job.id, "sequences.jsonl", tmp_path / "same", format="parquet")
+    assert same.read_bytes() == (tmp_path / "sequences.parquet").read_bytes()
+    with pytest.raises(ApiError, match="holds no draws"):
+        client.artifacts.download(job.id, "report.json", tmp_path, seed=3)
 
 
 def test_a_job_is_cancelled_and_retried(client: Client, dataset: Dataset) -> None:
