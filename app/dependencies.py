@@ -86,16 +86,20 @@ async def _authenticate(request: Request) -> Caller:
 
 
 def _admit(request: Request) -> Caller:
-    """Return the caller, after taking this request from what its tenant may send; a stream of events counts once."""
+    caller = get_services(request).authenticator.authenticate(request.headers.get("authorization"))
+    admit_caller(request, caller)
+    return caller
+
+
+def admit_caller(request: Request, caller: Caller) -> None:
+    """Take this request from what its tenant may send; a stream of events counts once."""
     services = get_services(request)
-    caller = services.authenticator.authenticate(request.headers.get("authorization"))
     request.state.caller = caller
     if services.rate_limiter is not None:
         request.state.allowance = allowance = services.rate_limiter.take(caller.tenant_id)
         if allowance is not None and allowance.retry_after_s is not None:
             services.metrics.rate_limited.inc()
             raise too_many_requests(allowance)
-    return caller
 
 
 def get_services(request: Request) -> Services:

@@ -34,6 +34,10 @@ ERRORS: dict[str, ErrorKind] = {
     "invalid_api_key": ErrorKind(401, "The API key is not known", "Check that the whole key was copied."),
     "expired_api_key": ErrorKind(401, "The API key has expired", "Create a new key with a key of scope admin."),
     "revoked_api_key": ErrorKind(401, "The API key was revoked", "Use another key."),
+    "session_over": ErrorKind(401, "Nobody is signed in to the dashboard", "Sign in at / with an API key."),
+    "csrf_refused": ErrorKind(
+        403, "The form is not of this session", "Load the page anew and repeat; scripts take /v1 and an API key."
+    ),
     "insufficient_scope": ErrorKind(403, "The API key lacks a scope", "Use a key that has the scope the error names."),
     "quota_exceeded": ErrorKind(
         403, "A quota of the tenant is used up", "Free what the error names, or ask for a higher quota."
@@ -113,7 +117,6 @@ ERRORS: dict[str, ErrorKind] = {
     "internal_error": ErrorKind(
         500, "The service failed", "Repeat the request; if it fails again, report its request_id.", retryable=True
     ),
-    "not_implemented": ErrorKind(501, "This is not built yet", "Do without; see docs/api.md for what there is."),
     "not_ready": ErrorKind(503, "The service is not ready", "See checks for the part that is down.", retryable=True),
     "database_unavailable": ErrorKind(
         503, "The database does not answer", "Repeat the request a little later.", retryable=True

@@ -11,9 +11,11 @@ import structlog
 from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
 
-from app import spec_endpoints, system_endpoints, unbuilt
+from app import spec_endpoints, system_endpoints
 from app.abandoned_files import remove_abandoned_files
 from app.cors import AllowedOrigins
+from app.dashboard import routers as dashboard_routers
+from app.dashboard.error_pages import ErrorPages
 from app.datasets import endpoints as dataset_endpoints
 from app.datasets.receiving import SPOOL_DIRECTORY
 from app.head_requests import HeadRequests
@@ -45,7 +47,7 @@ from app.webhooks.targets import TargetPolicy
 DESCRIPTION = "Distils event sequences: upload a data set, submit a job, download a few synthetic sequences that train as well."
 # Paths without parameters come before those that would match them.
 ROUTERS = (
-    unbuilt.router,
+    *dashboard_routers.ROUTERS,
     dataset_endpoints.router,
     dataset_endpoints.content_router,
     upload_endpoints.router,
@@ -99,6 +101,7 @@ def create_app(settings: Settings, stopping: threading.Event | None = None) -> F
     if settings.allowed_origins:
         app.add_middleware(AllowedOrigins, origins=settings.allowed_origins)
     app.add_middleware(SafeHeaders)
+    app.add_middleware(ErrorPages)
     app.add_middleware(RequestLog, metrics=metrics)
     install_problem_handlers(app)
     for router in ROUTERS:

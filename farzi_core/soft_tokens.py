@@ -26,6 +26,7 @@ from farzi_core.manifest import require_version
 
 FORMAT_VERSION = 1
 HEADER_KEY = "farzi"
+INPUT_EVENTS = "input_events"
 _BLOCK_NUMBERS = 2**22
 
 Header = dict[str, Any]
@@ -60,22 +61,24 @@ class SoftTokens:
         Raises:
             ArtifactError: a score is not finite.
         """
-        log_temperature = self.tensors.get("log_temperature")
-        temperature = self.header["temperature"] if log_temperature is None else math.exp(float(log_temperature))
         rows, decoder = self._factor()
         size = max(1, _BLOCK_NUMBERS // self.shape[2])
         for start in range(0, len(rows), size):
-            block = rows[start : start + size].astype(np.float64)
-            scores = (block if decoder is None else block @ decoder) / temperature
-            scores -= scores.max(1, keepdims=True)
-            exponentials = np.exp(scores)
-            probabilities: FloatArray = exponentials / exponentials.sum(1, keepdims=True)
-            if not np.isfinite(probabilities).all():
-                raise ArtifactError("the synthetic data hold scores that are not finite; nothing can be drawn from them")
-            yield probabilities
+            yield self._soften(rows[start : start + size], decoder)
+
+    def sequence(self, index: int) -> FloatArray:
+        """Return the soft tokens of one synthetic sequence, (L, V); ``index`` counts from 0 to S - 1.
+
+        Raises:
+            ArtifactError: a score is not finite.
+        """
+        num_sequences, length, _ = self.shape
+        assert 0 <= index < num_sequences
+        rows, decoder = self._factor()
+        return self._soften(rows[index * length : (index + 1) * length], decoder)
 
     def draw(self, draws: int, seed: int | None = None) -> NDArray[np.int32]:
-        """Draw hard sequences, each position on its own.
+        """Draw hard sequences, each position on its own; where there are input events, draw 0 is these.
 
         Args:
             draws: K, samples of every synthetic sequence.
@@ -96,7 +99,21 @@ class SoftTokens:
                 part = block[start : start + size]
                 events[:, done : done + len(part)] = draw_events(part, uniforms.take(len(part)))
                 done += len(part)
+        if INPUT_EVENTS in self.tensors:
+            events[0] = self.tensors[INPUT_EVENTS].reshape(-1)
         return events.reshape(draws * num_sequences, length)
+
+    def _soften(self, rows: NDArray[Any], decoder: FloatArray | None) -> FloatArray:
+        log_temperature = self.tensors.get("log_temperature")
+        temperature = self.header["temperature"] if log_temperature is None else math.exp(float(log_temperature))
+        block = rows.astype(np.float64)
+        scores = (block if decoder is None else block @ decoder) / temperature
+        scores -= scores.max(1, keepdims=True)
+        exponentials = np.exp(scores)
+        probabilities: FloatArray = exponentials / exponentials.sum(1, keepdims=True)
+        if not np.isfinite(probabilities).all():
+            raise ArtifactError("the synthetic data hold scores that are not finite; nothing can be drawn from them")
+        return probabilities
 
     def _factor(self) -> tuple[NDArray[Any], FloatArray | None]:
         """Return the rows of all positions, and what turns a row into scores; None: they are scores."""

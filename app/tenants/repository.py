@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import ColumnElement, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from app.clock import database_now, now_expression
@@ -15,10 +15,19 @@ from app.tenants.models import ApiKey, Tenant
 
 def find_by_digest(session: Session, digest: bytes) -> tuple[ApiKey | None, datetime]:
     """Return the key and the time; every request asks for both, so it is one query."""
+    return _find_with_time(session, ApiKey.digest == digest)
+
+
+def find_by_id(session: Session, key_id: str) -> tuple[ApiKey | None, datetime]:
+    """Return the key and the time, of whichever tenant: for an id that the service itself has signed."""
+    return _find_with_time(session, ApiKey.id == key_id)
+
+
+def _find_with_time(session: Session, condition: ColumnElement[bool]) -> tuple[ApiKey | None, datetime]:
     now = now_expression(session)
     if now is None:
-        return session.scalar(select(ApiKey).where(ApiKey.digest == digest)), database_now(session)
-    found = session.execute(select(ApiKey, now).where(ApiKey.digest == digest)).one_or_none()
+        return session.scalar(select(ApiKey).where(condition)), database_now(session)
+    found = session.execute(select(ApiKey, now).where(condition)).one_or_none()
     return (found[0], found[1].astimezone(UTC)) if found is not None else (None, database_now(session))
 
 

@@ -29,9 +29,13 @@ class Caller:
     key_id: str
     scopes: frozenset[str]
 
+    def has(self, scope: Scope) -> bool:
+        """Whether the key has ``scope`` or admin."""
+        return scope in self.scopes or Scope.ADMIN in self.scopes
+
     def require(self, scope: Scope) -> None:
         """Raise insufficient_scope unless the key has ``scope`` or admin."""
-        if scope not in self.scopes and Scope.ADMIN not in self.scopes:
+        if not self.has(scope):
             raise ServiceError("insufficient_scope", f"This needs scope {scope}; the key has {', '.join(sorted(self.scopes))}.")
 
 
@@ -53,6 +57,17 @@ class Authenticator:
                 "its checksum is wrong, so a character is missing or mistyped" if is_mistyped(key) else "it is not known here"
             )
             raise ServiceError("invalid_api_key", f"The API key was not accepted: {reason}.", headers=CHALLENGE)
+        return self._use(row, now)
+
+    def recognise(self, key_id: str) -> Caller:
+        """Return the caller of a key that was shown before, or raise one of the 401 errors: it may have ended since."""
+        with self._reading_sessions() as session:
+            row, now = repository.find_by_id(session, key_id)
+        if row is None:
+            raise ServiceError("invalid_api_key", "The API key is not known any more.", headers=CHALLENGE)
+        return self._use(row, now)
+
+    def _use(self, row: ApiKey, now: datetime) -> Caller:
         _check_usable(row, now)
         if row.last_used_at is None or now - row.last_used_at >= LAST_USED_RESOLUTION:
             with self._sessions.begin() as session:

@@ -305,9 +305,14 @@ def _(world: World) -> Answer:
         return broken.client.get(f"/v1/datasets/{dataset_id}")
 
 
-@provokes("not_implemented")
+@provokes("session_over")
 def _(world: World) -> Answer:
-    return world.client.get("/")
+    return world.client.get("/dashboard/jobs")
+
+
+@provokes("csrf_refused")
+def _(world: World) -> Answer:
+    return world.client.post("/dashboard/sign-in", headers={"Sec-Fetch-Site": "cross-site"})
 
 
 @provokes("not_ready")

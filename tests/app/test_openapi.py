@@ -22,7 +22,7 @@ from app.tenants.schemas import Scope
 
 DOCUMENT = create_app(Settings()).openapi()
 OPERATIONS = {operation["operationId"]: (method, path, operation) for method, path, operation in operations(DOCUMENT)}
-WITHOUT_OPERATION = {"method_not_allowed", "not_implemented", "request_head_too_large", "route_not_found"}
+WITHOUT_OPERATION = {"method_not_allowed", "csrf_refused", "request_head_too_large", "route_not_found", "session_over"}
 NAMES = sorted(OPERATIONS)
 
 

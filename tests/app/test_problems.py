@@ -138,10 +138,6 @@ def test_a_defect_is_answered_and_says_nothing_of_itself(client: TestClient, ser
     assert "jobs" not in answer.text
 
 
-def test_what_is_not_built_says_so(client: TestClient) -> None:
-    assert code_of(client.get("/"), 501) == "not_implemented"
-
-
 def test_the_catalogue_has_exactly_the_codes_that_are_used() -> None:
     used = set()
     for path in Path(app.__file__).parent.rglob("*.py"):

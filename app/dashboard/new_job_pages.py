@@ -1,0 +1,181 @@
+"""The spec builder: a form made from the JSON Schema of the spec, started from a preset, with an estimate before it is sent."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import ValidationError
+
+from app.dashboard.forms import Form
+from app.dashboard.page_route import InForm, PageRoute, begin_post, redirect
+from app.dashboard.pages import show
+from app.dashboard.schema_form import Field, Section, make_sections, read_values
+from app.datasets import endpoints as dataset_endpoints
+from app.datasets.models import DatasetStatus
+from app.datasets.schemas import DatasetOut
+from app.dependencies import InServices, JobReader, JobWriter
+from app.errors import FieldProblem, ServiceError
+from app.jobs import endpoints, planning_endpoints
+from app.jobs.schemas import JobCreate
+from app.pagination import MAX_LIMIT, PageQuery
+from app.problems import field_problems, summarise
+from app.services import Services
+from app.spec_endpoints import get_spec_schema
+from app.tenants.service import Caller
+from farzi_core.config import PresetName
+from farzi_core.presets import PRESET_NAMES, get_preset
+
+TEMPLATE = "job_new.html.j2"
+START_PRESET: PresetName = "quick"
+FIRST_FIELDS = (
+    "student.architecture",
+    "student.hidden_size",
+    "synthetic.num_sequences",
+    "synthetic.sequence_length",
+    "outer.num_steps",
+    "evaluation.num_seeds",
+    "seed",
+)
+SPEC = "/spec/"
+
+router = APIRouter(prefix="/dashboard/jobs", route_class=PageRoute, include_in_schema=False)
+
+
+@dataclass(frozen=True)
+class Builder:
+    """The form as it is shown: fields that most people change, the rest by section, and what was filled in so far."""
+
+    dataset: DatasetOut
+    preset: PresetName
+    first: tuple[Field, ...]
+    sections: tuple[Section, ...]
+    filled_in: dict[str, str]
+
+    def value_of(self, field: Field) -> str:
+        return self.filled_in.get(field.name, field.shown_default)
+
+    @property
+    def fields(self) -> Iterable[Field]:
+        return (*self.first, *(field for section in self.sections for field in section.fields))
+
+    def body(self) -> JobCreate:
+        """Return what the API is asked for.
+
+        Raises:
+            ServiceError: a label or the deadline is wrong.
+        """
+        values: dict[str, Any] = {
+            "kind": "distillation",
+            "dataset_id": self.dataset.id,
+            "spec": {"preset": self.preset, **read_values(self.fields, self.filled_in)},
+            "metadata": _read_labels(self.filled_in.get("labels", "")),
+        }
+        deadline = self.filled_in.get("deadline_s", "").strip()
+        if deadline:
+            values["deadline_s"] = deadline
+        try:
+            return JobCreate.model_validate(values)
+        except ValidationError as error:
+            problems = field_problems(error.errors(), values)
+            raise ServiceError("invalid_request", summarise(problems), problems=problems) from None
+
+
+@router.get("/new")
+def show_builder(
+    request: Request,
+    caller: JobWriter,
+    services: InServices,
+    dataset_id: Annotated[str, Query(max_length=64)] = "",
+    preset: PresetName = START_PRESET,
+) -> Response:
+    """Ask for a data set first, then for everything else, started from a preset."""
+    if not dataset_id:
+        return show(request, "job_new_dataset.html.j2", datasets=_ready_datasets(caller, services))
+    return _show(request, _make_builder(dataset_id, preset, {}, caller, services))
+
+
+@router.post("/estimate")
+def estimate(request: Request, form: InForm, caller: JobReader, services: InServices) -> Response:
+    """Say what the job would take; the script of the page shows that part of the answer alone."""
+    builder = _builder_of(form, caller, services)
+    try:
+        post = begin_post(request, Form({name: value for name, value in form.fields.items() if name != "idempotency_key"}))
+        found = planning_endpoints.estimate_job(builder.body(), post, services)
+    except ServiceError as error:
+        return _show(request, builder, error=error)
+    return _show(request, builder, estimate=json.loads(bytes(found.body)))
+
+
+@router.post("")
+def submit(request: Request, form: InForm, caller: JobWriter, services: InServices) -> Response:
+    """Submit the job and show it."""
+    builder = _builder_of(form, caller, services)
+    try:
+        created = endpoints.create_job(builder.body(), begin_post(request, form), services)
+    except ServiceError as error:
+        return _show(request, builder, error=error)
+    return redirect(f"/dashboard/jobs/{json.loads(bytes(created.body))['id']}")
+
+
+def _builder_of(form: Form, caller: Caller, services: Services) -> Builder:
+    preset = form.get("preset")
+    if preset not in PRESET_NAMES:
+        raise ServiceError("invalid_request", f"There is no preset {preset[:40]!r}; choose one of {', '.join(PRESET_NAMES)}.")
+    return _make_builder(form.get("dataset_id"), preset, dict(form.values), caller, services)
+
+
+def _make_builder(
+    dataset_id: str, preset: PresetName, filled_in: dict[str, str], caller: Caller, services: Services
+) -> Builder:
+    dataset = dataset_endpoints.get_dataset(dataset_id, caller, services)
+    schema = get_spec_schema(caller, dataset.task)
+    sections = make_sections(schema, get_preset(dataset.task, preset).model_dump(mode="json"))
+    by_name = {field.name: field for section in sections for field in section.fields}
+    rest = []
+    for section in sections:
+        fields = tuple(field for field in section.fields if field.name not in {*FIRST_FIELDS, "preset"})
+        rest.append(Section(section.name or "numbers", section.hint, fields))
+    return Builder(dataset, preset, tuple(by_name[name] for name in FIRST_FIELDS), tuple(rest), filled_in)
+
+
+def _show(
+    request: Request, builder: Builder, *, estimate: dict[str, Any] | None = None, error: ServiceError | None = None
+) -> Response:
+    problems = {problem.pointer: problem.detail for problem in error.problems} if error else {}
+    return show(
+        request,
+        TEMPLATE,
+        status=200 if error is None else error.kind.status,
+        builder=builder,
+        presets=PRESET_NAMES,
+        estimate=estimate,
+        error=error,
+        problem_of={field.name: problems.get(SPEC + "/".join(field.path)) for field in builder.fields},
+        other_problems=_without_field(problems, builder),
+    )
+
+
+def _without_field(problems: dict[str, str], builder: Builder) -> dict[str, str]:
+    pointers = {SPEC + "/".join(field.path) for field in builder.fields}
+    return {pointer: detail for pointer, detail in problems.items() if pointer not in pointers}
+
+
+def _ready_datasets(caller: Caller, services: Services) -> list[DatasetOut]:
+    page = dataset_endpoints.list_datasets(PageQuery(limit=MAX_LIMIT), caller, services)
+    return [dataset for dataset in page.data if dataset.status == DatasetStatus.READY]
+
+
+def _read_labels(text: str) -> dict[str, str]:
+    """Return labels written one a line as KEY=VALUE."""
+    labels = {}
+    for line in filter(None, (line.strip() for line in text.splitlines())):
+        key, is_pair, value = line.partition("=")
+        if not is_pair:
+            problem = FieldProblem("/metadata", f"{line[:80]!r} is no label; write KEY=VALUE, one a line")
+            raise ServiceError("invalid_request", f"{problem.pointer}: {problem.detail}", problems=(problem,))
+        labels[key.strip()] = value.strip()
+    return labels

@@ -1,0 +1,28 @@
+"""All routers of the dashboard. Paths without parameters come before those that would match them."""
+
+from __future__ import annotations
+
+from app.dashboard import (
+    comparison_pages,
+    dataset_pages,
+    home,
+    job_pages,
+    job_watching,
+    new_job_pages,
+    result_pages,
+    sign_in,
+    static_files,
+)
+
+ROUTERS = (
+    home.router,
+    static_files.router,
+    sign_in.open_router,
+    sign_in.router,
+    dataset_pages.router,
+    new_job_pages.router,
+    job_pages.router,
+    job_watching.router,
+    result_pages.router,
+    comparison_pages.router,
+)
