@@ -8,16 +8,19 @@ from typing import Any
 
 from sqlalchemy import JSON, DateTime, Dialect, Engine, MetaData, create_engine, event
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.exc import InvalidatePoolError
+from sqlalchemy.exc import InvalidatePoolError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.types import TypeDecorator
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
 from uuid_utils import uuid7
 
 from app.settings import Settings
 
 SQLITE_BUSY_TIMEOUT_S = 30.0
 CONNECT_TIMEOUT_S = 5
+# A machine that is gone says nothing: without these a connection to it is waited for a quarter of an hour.
+LOST_PEER = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 30_000}
 # Of one process; the threads that use them are 40.
 KEPT_CONNECTIONS = 10
 TRUSTED_S = 1.0
@@ -77,7 +80,7 @@ def make_engine(settings: Settings) -> Engine:
     """Create the engine; on SQLite in WAL mode with foreign keys on and writers that wait for each other."""
     url = settings.resolved_database_url
     if not url.startswith("sqlite"):
-        options = {"connect_timeout": CONNECT_TIMEOUT_S}
+        options = {"connect_timeout": CONNECT_TIMEOUT_S, **LOST_PEER}
         overflow = MAX_CONNECTIONS - KEPT_CONNECTIONS
         engine = create_engine(url, pool_size=KEPT_CONNECTIONS, max_overflow=overflow, connect_args=options)
         _ping_idle_connections(engine)
@@ -121,6 +124,19 @@ def _ping_idle_connections(engine: Engine) -> None:
             engine.dialect.do_ping(connection)
         except engine.dialect.loaded_dbapi.Error as error:
             raise InvalidatePoolError from error
+
+
+def attempts_while_away(patience_s: float) -> Retrying:
+    """Return attempts at one transaction, for ``for attempt in ...: with attempt:``; one more while the database is away.
+
+    A commit whose answer was lost is attempted again too: what is attempted must be harmless the second time.
+    """
+    return Retrying(
+        retry=retry_if_exception_type(OperationalError),
+        wait=wait_exponential(multiplier=0.1, max=5.0),
+        stop=stop_after_delay(patience_s),
+        reraise=True,
+    )
 
 
 def make_session_factory(engine: Engine) -> sessionmaker[Session]:

@@ -85,6 +85,12 @@ class Settings(BaseSettings):
         True, description="Whether an idle GPU worker measures its machine, once in 30 days, for estimates."
     )
     keep_checkpoints_days: float = Field(
+    run_silence_s: float = Field(
+        60.0, gt=0, description="Seconds without a sign of life after which a run's process is taken for frozen and killed."
+    )
+    run_stall_s: float = Field(
+        3600.0, gt=0, description="Seconds without a step after which a run is taken for hung and killed."
+    )
         7.0, ge=0, description="Days that the checkpoint of a failed or cancelled job is kept, for a retry."
     )
     torch_threads: int = Field(0, ge=0, description="CPU threads of a run; 0 leaves the choice to torch.")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import tarfile
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
 from app.jobs.events import EventType
-from app.storage import DamagedObjectError, ObjectMissingError
+from app.storage import DamagedObjectError, ObjectMissingError, StorageError
 from farzi_core.errors import ArtifactError
 from worker.context import RunContext
 
@@ -29,27 +30,32 @@ class CheckpointKeeper:
         self._step = -1
 
     def save_if_due(self, step: int) -> None:
-        if time.monotonic() - self._saved_at >= self._context.settings.checkpoint_interval_s:
+        if time.monotonic() - self._saved_at < self._context.settings.checkpoint_interval_s:
+            return
+        try:
             self.save(step)
+        except StorageError as error:
+            # The work is worth more than its checkpoint: go on, and try again when the next one would be due.
+            logger.warning("no checkpoint was written: %s", error)
+            self._saved_at = time.monotonic()
 
     def save(self, step: int) -> None:
         """Save now; the checkpoint counts once the job's row names it."""
         if step == self._step:
             return
-        directory = self._context.subdirectory(f"checkpoint-{step}")
-        self._save(directory)
-        archive = directory.with_suffix(".tar")
-        with tarfile.open(archive, "w") as tar:
-            tar.add(directory, arcname=".")
         key = f"{self._context.prefix}/checkpoints/{step}/checkpoint.tar"
-        self._context.store.put_file(key, archive)
+        with tempfile.TemporaryDirectory(dir=self._context.directory) as scratch:
+            content, archive = Path(scratch) / "content", Path(scratch) / "checkpoint.tar"
+            content.mkdir()
+            self._save(content)
+            with tarfile.open(archive, "w") as tar:
+                tar.add(content, arcname=".")
+            self._context.store.put_file(key, archive)
         dropped = self._context.writer.checkpoint(key, step)
-        _remove(directory)
-        archive.unlink()
-        if dropped is not None and dropped != key:
-            self._context.store.delete(dropped)
         self._saved_at = time.monotonic()
         self._step = step
+        if dropped is not None and dropped != key:
+            self._context.store.delete(dropped)
 
 
 def load_newest(context: RunContext, load: Callable[[Path], T]) -> T | None:
@@ -76,9 +82,3 @@ def _fetch(context: RunContext, key: str) -> Path:
         raise ArtifactError(f"The checkpoint cannot be unpacked ({error}); the one before is used.") from error
     archive.unlink()
     return directory
-
-
-def _remove(directory: Path) -> None:
-    for path in directory.iterdir():
-        path.unlink()
-    directory.rmdir()

@@ -15,7 +15,7 @@ from app.clock import database_now
 from app.jobs.estimates import record_outcome
 from app.jobs.events import EventType
 from app.jobs.models import Run
-from app.jobs.publishing import StoredArtifact, publish, store_artifact
+from app.jobs.publishing import StoredArtifact, store_artifact
 from farzi_core.data.sequences import SequenceDataset
 from farzi_core.manifest import MANIFEST_NAME, write_manifest
 from farzi_core.phases import Pipeline
@@ -109,10 +109,7 @@ def _publish(context: RunContext, result: ResultReady, sources: dict[str, Any]) 
         "files": {artifact.name: artifact.entry for artifact in artifacts},
     }
     artifacts.append(_store(context, write_manifest(manifest, context.directory / MANIFEST_NAME)))
-    context.writer.flush()
-    with context.session_factory.begin() as session:
-        checkpoints = publish(session, context.lease, manifest, artifacts)
-    for key in checkpoints:
+    for key in context.writer.publish(manifest, artifacts):
         context.store.delete(key)
     _record_outcome(context, sum(artifact.size_bytes for artifact in artifacts))
 

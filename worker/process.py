@@ -16,6 +16,8 @@ import threading
 from collections import deque
 from enum import IntEnum
 
+from worker.pulse import PULSE_VARIABLE, Pulse
+
 logger = logging.getLogger(__name__)
 
 TAIL_LINES = 40
@@ -30,20 +32,24 @@ class ExitCode(IntEnum):
     INTERNAL_ERROR = 70
     STOPPED = 75  # as it was told to; the work so far is in a checkpoint
     LEASE_LOST = 76  # the job is not this run's any more
+    STORAGE_UNAVAILABLE = 69  # the same run may succeed when the object store is back
 
 
 class RunProcess:
     """A started run."""
 
     def __init__(self, arguments: list[str], environment: dict[str, str]) -> None:
+        self._pulse = Pulse()
         self._process = subprocess.Popen(  # noqa: S603  our own interpreter, and ids that the database made
             [sys.executable, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env={**os.environ, **environment},
+            env={**os.environ, **environment, PULSE_VARIABLE: str(self._pulse.child_end)},
             start_new_session=True,
+            pass_fds=(self._pulse.child_end,),
         )
+        self._pulse.leave_child_end()
         self._tail: deque[str] = deque(maxlen=TAIL_LINES)
         # The reader's lines name the request and the job that this thread works for.
         context = contextvars.copy_context()
@@ -68,6 +74,11 @@ class RunProcess:
         except subprocess.TimeoutExpired:
             return None
 
+    @property
+    def silent_s(self) -> float:
+        """Seconds since the run's last sign of life."""
+        return self._pulse.silent_s()
+
     def signal_group(self, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, number)
@@ -87,6 +98,7 @@ class RunProcess:
         self._reader.join(READER_PATIENCE_S)
         assert self._process.stdin is not None
         self._process.stdin.close()
+        self._pulse.close()
 
     def _forward_output(self) -> None:
         assert self._process.stdout is not None

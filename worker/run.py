@@ -16,11 +16,13 @@ from app.jobs.progress import JobWriter
 from app.jobs.states import JobErrorCode, JobKind
 from app.request_context import within_request
 from app.settings import load_settings
+from app.storage import DamagedObjectError, ObjectMissingError, StorageError
 from app.tracing import configure_tracing, span
 from farzi_core.errors import FarziError
 from worker.context import RunContext, RunStoppedError
 from worker.lifeline import die_with_standard_input
 from worker.process import ExitCode
+from worker.pulse import beat_while
 from worker.services import Services, connect
 from worker.signals import call_on_signal
 from worker.supervision import TRACEPARENT_VARIABLE
@@ -41,11 +43,18 @@ def main(arguments: list[str]) -> int:
     configure_tracing("farzi-run")
     lease = Lease(job_id, int(token))
     writer = JobWriter(services.session_factory, lease)
+    beat_while(lambda: writer.idle_s < settings.run_stall_s)
     try:
         with within_request(None, os.environ.get(TRACEPARENT_VARIABLE)), span("run process", "internal"):
             return run_job(services, writer, stop)
     except LeaseLostError:
         return ExitCode.LEASE_LOST
+    except (ObjectMissingError, DamagedObjectError):  # time does not bring back what is not there
+        logger.exception("the run failed")
+        return ExitCode.INTERNAL_ERROR
+    except StorageError:
+        logger.exception("the object store cannot be reached")
+        return ExitCode.STORAGE_UNAVAILABLE
     except Exception:
         logger.exception("the run failed")
         return ExitCode.INTERNAL_ERROR

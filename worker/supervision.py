@@ -12,13 +12,15 @@ from datetime import datetime
 from enum import StrEnum
 
 import structlog
+from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
 from app.clock import database_now
+from app.db import attempts_while_away
 from app.jobs import endings
 from app.jobs.events import EventType, append_event
-from app.jobs.leases import Lease, LeaseLostError, LeaseState, claim, heartbeat, lock_held, look
+from app.jobs.leases import Lease, LeaseLostError, LeaseState, claim, heartbeat, lock_held, look, next_queued
 from app.jobs.models import Job
 from app.jobs.states import JobErrorCode, JobKind, JobStatus, StopRequest
 from app.request_context import current_request, within_request
@@ -32,6 +34,7 @@ logger = logging.getLogger(__name__)
 
 TICK_S = 0.1
 LEAVE_S = 3.0
+DATABASE_PATIENCE_S = 60.0
 RUN_MODULE = "worker.run"
 TRACEPARENT_VARIABLE = "TRACEPARENT"
 # Signals a process gets for what it did, not from outside: the same file ends the next run in the same way.
@@ -46,6 +49,7 @@ class StopReason(StrEnum):
     DEADLINE = "deadline"
     SHUTDOWN = "shutdown"
     LEASE_LOST = "lease_lost"
+    SILENT = "silent"
 
 
 class Supervisor:
@@ -58,6 +62,24 @@ class Supervisor:
         self._session_factory = session_factory
         self._worker = worker
         self._shutdown = shutdown
+
+    def answer_doorbell(self, job_id: str) -> bool:
+        """Run one job that waits in the queue of this one, whose turn it may not be; return whether there was any.
+
+        As many jobs are run as messages came, but in an order that is fair to the tenants.
+        """
+        while (chosen := self._next_beside(job_id)) is not None:
+            if self.run_job(chosen):
+                return True
+        # Nothing waits; but the lease of the named one may have run out, and nobody queued it again yet.
+        return self.run_job(job_id)
+
+    def _next_beside(self, job_id: str) -> str | None:
+        for attempt in attempts_while_away(DATABASE_PATIENCE_S):
+            with attempt, self._session_factory.begin() as session:
+                queue = session.scalar(select(Job.queue).where(Job.id == job_id))
+                chosen = None if queue is None else next_queued(session, queue)
+        return chosen
 
     def run_job(self, job_id: str) -> bool:
         """Claim the job and see one run of it through; return whether it was to be had."""
@@ -95,7 +117,9 @@ class Supervisor:
         while (exit_code := process.wait(TICK_S)) is None:
             now = time.monotonic()
             reason: StopReason | None = StopReason.SHUTDOWN if self._shutdown.is_set() else None
-            if reason is None and now >= heartbeat_at:
+            if reason is None and process.silent_s > self._settings.run_silence_s:
+                reason = StopReason.SILENT
+            elif reason is None and now >= heartbeat_at:
                 heartbeat_at = now + self._settings.heartbeat_s
                 reason = self._ask(lambda session: heartbeat(session, lease, lease_s=self._settings.lease_s))
             elif reason is None and now >= look_at:
@@ -124,6 +148,8 @@ class Supervisor:
         if reason is StopReason.LEASE_LOST:
             # A run that has just reported its end has no lease either, and only needs a moment to leave.
             return process.end(LEAVE_S)
+        if reason is StopReason.SILENT:
+            return process.end(0.0)
         process.signal_group(signal.SIGTERM)
         kill_at = time.monotonic() + self._settings.stop_grace_s
         heartbeat_at = 0.0
@@ -137,18 +163,23 @@ class Supervisor:
 
     def _conclude(self, lease: Lease, exit_code: int, reason: StopReason | None, tail: list[str]) -> None:
         """Write the end of a run that did not report it. Here at last the lease decides: a run that did has lost it."""
-        with self._session_factory.begin() as session:
-            try:
-                job = lock_held(session, lease)
-            except LeaseLostError:
-                return
-            now = database_now(session)
-            if reason is None and exit_code != ExitCode.STOPPED and (lines := clean_tail(tail)):
-                append_event(session, job.id, EventType.LOG_TAIL, {"number": lease.token, "lines": lines}, at=now)
-            if reason is None:
-                self._conclude_own_end(session, job, exit_code, now)
-            else:
-                _carry_out(session, job, reason, now)
+        for attempt in attempts_while_away(self._settings.lease_s):
+            with attempt, self._session_factory.begin() as session:
+                try:
+                    job = lock_held(session, lease)
+                except LeaseLostError:
+                    return
+                now = database_now(session)
+                unasked = reason in {None, StopReason.SILENT}
+                if unasked and exit_code != ExitCode.STOPPED and (lines := clean_tail(tail)):
+                    append_event(session, job.id, EventType.LOG_TAIL, {"number": lease.token, "lines": lines}, at=now)
+                if reason is StopReason.SILENT:
+                    said = "its process gave no sign of life, or made no step, for too long and was killed"
+                    endings.lose(session, job, said, max_runs=self._settings.max_runs, at=now)
+                elif reason is None:
+                    self._conclude_own_end(session, job, exit_code, now)
+                else:
+                    _carry_out(session, job, reason, now)
 
     def _conclude_own_end(self, session: Session, job: Job, exit_code: int, now: datetime) -> None:
         max_runs = self._settings.max_runs
@@ -157,6 +188,8 @@ class Supervisor:
         elif exit_code == ExitCode.INTERNAL_ERROR:
             message = "An error of the service itself ended the run; the last lines of its log are among the job's events."
             endings.retry_later(session, job, JobErrorCode.INTERNAL, message, max_runs=max_runs, at=now)
+        elif exit_code == ExitCode.STORAGE_UNAVAILABLE:
+            endings.wait_for_storage(session, job, at=now)
         elif job.kind == JobKind.VALIDATION and exit_code in SELF_INFLICTED:
             endings.fail(session, job, JobErrorCode.VALIDATION_LIMIT, describe_limits(self._settings), retryable=False, at=now)
         else:

@@ -13,4 +13,4 @@ def register_tasks(celery: Celery, supervisor: Supervisor) -> None:
 
     @celery.task(name=RUN_JOB)  # type: ignore[untyped-decorator]
     def run_job(job_id: str) -> None:
-        supervisor.run_job(job_id)
+        supervisor.answer_doorbell(job_id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from app.datasets.verdicts import reject_dataset
@@ -16,6 +16,8 @@ from app.jobs.states import ALLOWED_EDGES, TERMINAL_STATUSES, JobErrorCode, JobK
 
 FIRST_BACKOFF_S = 2.0
 LONGEST_BACKOFF_S = 300.0
+# With the waits between them, a store may be away for a quarter of an hour.
+MOST_RUNS_WITHOUT_STORAGE = 10
 
 
 def succeed(session: Session, job: Job, data: dict[str, Any], *, at: datetime) -> None:
@@ -89,11 +91,38 @@ def retry_later(session: Session, job: Job, code: str, message: str, *, max_runs
     if job.num_lost_runs >= max_runs:
         fail(session, job, code, message, retryable=True, at=at)
         return
-    wait_s = min(FIRST_BACKOFF_S * 2 ** (job.num_lost_runs - 1), LONGEST_BACKOFF_S)
+    _queue_after_backoff(session, job, code, message, job.num_lost_runs, at=at)
+
+
+def wait_for_storage(session: Session, job: Job, *, at: datetime) -> None:
+    """Queue the job again while the object store is away: that costs it no lost run, and it fails only after many tries."""
+    if _carry_out_stop(session, job, at=at):
+        return
+    num_failures = _count_failed_in_a_row(session, job) + 1
+    if num_failures < MOST_RUNS_WITHOUT_STORAGE:
+        message = "The object store cannot be reached; the job goes on when it can be."
+        _queue_after_backoff(session, job, JobErrorCode.STORAGE_UNAVAILABLE, message, num_failures, at=at)
+        return
+    message = (
+        f"The object store could not be reached in {num_failures} runs one after the other. When it can be again, retry the "
+        "job: it goes on from its last checkpoint."
+    )
+    fail(session, job, JobErrorCode.STORAGE_UNAVAILABLE, message, retryable=True, at=at)
+
+
+def _queue_after_backoff(session: Session, job: Job, code: str, message: str, num_failures: int, *, at: datetime) -> None:
+    wait_s = min(FIRST_BACKOFF_S * 2 ** (num_failures - 1), LONGEST_BACKOFF_S)
     _end_run(session, job, JobStatus.QUEUED, RunOutcome.FAILED, at=at)
     append_event(session, job.id, EventType.JOB_RETRIED, {"code": code, "message": message, "wait_s": wait_s}, at=at)
     job.available_at = at + timedelta(seconds=wait_s)
     enqueue(session, job, at=job.available_at)
+
+
+def _count_failed_in_a_row(session: Session, job: Job) -> int:
+    """Return how many of the job's runs failed since one ended otherwise; the one that ends now is not counted yet."""
+    recent = select(Run.outcome).where(Run.job_id == job.id, Run.number < job.lease_token).order_by(Run.number.desc())
+    outcomes = session.scalars(recent.limit(MOST_RUNS_WITHOUT_STORAGE)).all()
+    return next((count for count, outcome in enumerate(outcomes) if outcome != RunOutcome.FAILED), len(outcomes))
 
 
 def retry_with_smaller_batches(session: Session, job: Job, *, at: datetime) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, exists, or_, select, update
+from sqlalchemy import ColumnElement, exists, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from app.clock import database_now
@@ -45,9 +45,27 @@ class LeaseState:
 
 
 def next_queued(session: Session, queue: str) -> str | None:
-    """Return the id of the oldest job of ``queue`` that may be claimed now."""
+    """Return the id of the job of ``queue`` that is to be claimed next: the oldest of the tenant with the fewest runs.
+
+    Among several such tenants it is a matter of chance, so that none of them waits for another's long queue.
+    """
+    running = (
+        select(Job.tenant_id, func.count().label("num_runs"))
+        .where(Job.status.in_(LEASED_STATUSES), Job.queue == queue)
+        .group_by(Job.tenant_id)
+        .subquery()
+    )
+    oldest = (
+        select(Job.tenant_id, func.min(Job.id).label("job_id"))
+        .where(Job.queue == queue, *_claimable(database_now(session)))
+        .group_by(Job.tenant_id)
+        .subquery()
+    )
     return session.scalar(
-        select(Job.id).where(Job.queue == queue, *_claimable(database_now(session))).order_by(Job.id).limit(1)
+        select(oldest.c.job_id)
+        .outerjoin(running, running.c.tenant_id == oldest.c.tenant_id)
+        .order_by(func.coalesce(running.c.num_runs, 0), func.random())
+        .limit(1)
     )
 
 

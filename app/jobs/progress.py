@@ -13,15 +13,15 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, sessionmaker
-from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
 
 from app.clock import database_now
+from app.db import attempts_while_away
 from app.jobs.endings import fail, retry_with_smaller_batches
 from app.jobs.events import EventType, append_event
 from app.jobs.leases import Lease, lock_held
 from app.jobs.models import Job, JobMetric
+from app.jobs.publishing import StoredArtifact, publish
 
 T = TypeVar("T")
 
@@ -41,6 +41,12 @@ class JobWriter:
         self._progress: tuple[int, int] | None = None
         self._pace: deque[tuple[float, int]] = deque(maxlen=ETA_WINDOW_STEPS)
         self._flushed_at = -math.inf
+        self._active_at = time.monotonic()
+
+    @property
+    def idle_s(self) -> float:
+        """Seconds since the run last said anything: how long its current step has taken."""
+        return time.monotonic() - self._active_at
 
     def event(self, event_type: EventType, data: dict[str, Any]) -> None:
         """Append an event, after everything that was said before it."""
@@ -57,12 +63,14 @@ class JobWriter:
 
     def metrics(self, step: int, values: dict[str, float]) -> None:
         """Add one value to each series; NaN and infinity are no measurement and are left out."""
+        self._active_at = time.monotonic()
         self._metrics.update({(name, step): value for name, value in values.items() if math.isfinite(value)})
         self._flush_if_due()
 
     def progress(self, done: int, total: int) -> None:
         """Say how far the job is, in units of work that take about equally long."""
-        self._pace.append((time.monotonic(), done))
+        self._active_at = time.monotonic()
+        self._pace.append((self._active_at, done))
         self._progress = (done, total)
         self._flush_if_due()
 
@@ -70,6 +78,8 @@ class JobWriter:
         """Make ``key`` the newest checkpoint and return the key of the one that nobody needs any more."""
 
         def turn_over(session: Session, job: Job, now: datetime) -> str | None:
+            if job.checkpoint_key == key:  # done before, by a commit whose answer was lost
+                return None
             dropped = job.previous_checkpoint_key
             job.previous_checkpoint_key, job.checkpoint_key = job.checkpoint_key, key
             append_event(session, job.id, EventType.CHECKPOINT_WRITTEN, {"step": step}, at=now)
@@ -85,6 +95,10 @@ class JobWriter:
         """Queue the job again after a run that went out of memory."""
         self._write(lambda session, job, now: retry_with_smaller_batches(session, job, at=now))
 
+    def publish(self, manifest: dict[str, Any], artifacts: list[StoredArtifact]) -> list[str]:
+        """Publish the result; returns and raises what :func:`app.jobs.publishing.publish` does."""
+        return self._write(lambda session, _job, _now: publish(session, self.lease, manifest, artifacts))
+
     def flush(self) -> None:
         """Write what is waiting."""
         self._write(lambda _session, _job, _now: None)
@@ -95,12 +109,7 @@ class JobWriter:
 
     def _write(self, action: Callable[[Session, Job, datetime], T]) -> T:
         """Write what is waiting and then ``action``, in one transaction; a database that restarts is waited for."""
-        for attempt in Retrying(
-            retry=retry_if_exception_type(OperationalError),
-            wait=wait_exponential(multiplier=0.1, max=5.0),
-            stop=stop_after_delay(DATABASE_PATIENCE_S),
-            reraise=True,
-        ):
+        for attempt in attempts_while_away(DATABASE_PATIENCE_S):
             with attempt, self._session_factory.begin() as session:
                 job = lock_held(session, self.lease)
                 now = database_now(session)
@@ -108,7 +117,7 @@ class JobWriter:
                 result = action(session, job, now)
         self._metrics.clear()
         self._progress = None
-        self._flushed_at = time.monotonic()
+        self._flushed_at = self._active_at = time.monotonic()
         return result
 
     def _write_waiting(self, session: Session, job: Job, now: datetime) -> None:

@@ -56,6 +56,7 @@ class JobErrorCode(StrEnum):
     DEADLINE_EXCEEDED = "deadline_exceeded"
     INTERNAL = "internal"
     OUT_OF_MEMORY = "out_of_memory"
+    STORAGE_UNAVAILABLE = "storage_unavailable"
     UNKNOWN_KIND = "unknown_kind"
     VALIDATION_LIMIT = "validation_limit"
     WORKER_LOST = "worker_lost"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -152,3 +153,18 @@ def test_a_damaged_checkpoint_is_passed_over(service: RunningService, dataset_id
     types = service.event_types(job_id)
     assert types.count("checkpoint.skipped") == 1
     assert [event.data["phase"] for event in service.events(job_id) if event.type == "phase.started"].count("teacher") == 1
+
+
+def test_a_frozen_run_is_killed_and_the_next_goes_on(tmp_path: Path) -> None:
+    service = RunningService(data_dir=tmp_path / "data", run_silence_s=6.0)
+    try:
+        job_id = service.submit(service.add_ready_dataset(tmp_path), outer_steps=LONG_OUTER_STEPS)
+        service.start(SUPERVISOR)
+        service.wait_for_checkpoint(job_id)
+        os.kill(find_run_process(job_id), signal.SIGSTOP)
+        service.wait_for_status(job_id, JobStatus.SUCCEEDED)
+        assert service.runs(job_id) == [RunOutcome.LOST, RunOutcome.SUCCEEDED]
+        lost = next(event for event in service.events(job_id) if event.type == "run.lost")
+        assert "no sign of life" in lost.data["reason"]
+    finally:
+        service.close()

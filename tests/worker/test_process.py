@@ -136,3 +136,49 @@ def test_a_supervisor_started_by_a_process_that_is_gone_ends_at_once(tmp_path: P
     environment = {**os.environ, "FARZI_DATA_DIR": str(tmp_path)}
     command = [sys.executable, "-m", "worker.supervisor", "--parent-pid", str(gone.pid)]
     assert subprocess.run(command, env=environment, check=False, timeout=60).returncode == 0
+
+
+def test_a_stopped_run_ends_too_when_its_supervisor_is_killed(tmp_path: Path) -> None:
+    pid_file = tmp_path / "pid"
+    run = f"""
+        import os, signal
+        from worker.lifeline import die_with_standard_input
+        die_with_standard_input()
+        open({str(pid_file)!r}, "w").write(f"{{os.getpid()}}\\n")
+        os.kill(os.getpid(), signal.SIGSTOP)
+    """
+    supervisor = subprocess.Popen(
+        [
+            sys.executable,
+            *script(f"""
+                from worker.process import RunProcess
+                RunProcess(["-c", {textwrap.dedent(run)!r}], {{}}).wait(60)
+            """),
+        ]
+    )
+    pid = wait_for_pid(pid_file)
+    supervisor.kill()
+    supervisor.wait()
+    wait_until_gone(pid)
+
+
+def test_a_run_is_heard_while_it_is_well_and_silent_when_it_is_stopped_or_stalls() -> None:
+    beating = (
+        "from worker.pulse import beat_while\nimport time\nbeat_while(lambda: {})\nprint('up', flush=True)\ntime.sleep(60)"
+    )
+    well, stalled = (RunProcess(["-c", beating.format(state)], {}) for state in (True, False))
+    try:
+        for process in (well, stalled):
+            while not process.tail:
+                assert process.wait(0.02) is None
+        born = stalled.silent_s
+        while stalled.silent_s < born + 1.5:
+            assert well.wait(0.05) is None
+        assert well.silent_s < 1.5, "it beats every second"
+        well.signal_group(signal.SIGSTOP)
+        well.silent_s  # noqa: B018  what it said before
+        while well.silent_s < 1.5:
+            assert well.wait(0.05) is None
+    finally:
+        well.close()
+        stalled.close()

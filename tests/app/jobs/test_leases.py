@@ -208,3 +208,50 @@ def test_a_job_nobody_took_is_rung_again_once_a_minute(session_factory: Sessions
         session.flush()
         assert ring_again(session) == 1
         assert ring_again(session) == 0
+
+
+def test_a_tenant_with_many_jobs_takes_its_turn(session_factory: Sessions) -> None:
+    with session_factory.begin() as session:
+        crowded, lonely = add_dataset(session), add_dataset(session)
+        many = [add_job(session, crowded).id for _ in range(6)]
+        few = [add_job(session, lonely).id for _ in range(2)]
+    order: list[str] = []
+    for _ in range(8):
+        with session_factory.begin() as session:
+            job_id = next_queued(session, Queue.GPU)
+        assert job_id is not None
+        taken(session_factory, job_id)
+        order.append(job_id)
+    assert [job_id for job_id in order if job_id in many] == many, "oldest first within a tenant"
+    assert set(few) <= set(order[:4]), "each tenant has a run before one has two more than another"
+
+
+def test_a_store_that_is_away_costs_no_lost_run_and_fails_the_job_only_after_ten(session_factory: Sessions) -> None:
+    job_id = new_job(session_factory)
+    waits = []
+    for number in range(1, 11):
+        lease = taken(session_factory, job_id)
+        with session_factory.begin() as session:
+            endings.wait_for_storage(session, lock_held(session, lease), at=database_now(session))
+        job = job_of(session_factory, job_id)
+        assert job.num_lost_runs == 0
+        if number < 10:
+            assert (job.status, job.error_code) == (JobStatus.QUEUED, None)
+            assert job.available_at is not None
+            waits.append(round((job.available_at - job.updated_at).total_seconds()))
+            with session_factory.begin() as session:
+                session.get_one(Job, job_id).available_at = None
+    assert waits == [2, 4, 8, 16, 32, 64, 128, 256, 300]
+    assert (job.status, job.error_code, job.error_retryable) == (JobStatus.FAILED, "storage_unavailable", True)
+
+
+def test_a_run_that_was_lost_in_between_begins_the_waits_for_storage_anew(session_factory: Sessions) -> None:
+    job_id = new_job(session_factory)
+    for ending in (endings.wait_for_storage, endings.release, endings.wait_for_storage):
+        lease = taken(session_factory, job_id)
+        with session_factory.begin() as session:
+            job = lock_held(session, lease)
+            ending(session, job, at=database_now(session))
+            wait_s = (job.available_at - job.updated_at).total_seconds() if job.available_at else 0.0
+            job.available_at = None
+    assert wait_s == pytest.approx(2.0)

@@ -87,6 +87,14 @@ def test_two_checkpoints_are_kept(session_factory: Sessions, writer: JobWriter) 
     assert (job.checkpoint_key, job.previous_checkpoint_key) == ("c", "b")
 
 
+def test_a_checkpoint_whose_commit_was_not_heard_of_is_told_once_more(session_factory: Sessions, writer: JobWriter) -> None:
+    keys = [writer.checkpoint("first", 1), writer.checkpoint("second", 2), writer.checkpoint("second", 2)]
+    assert keys == [None, None, None]
+    with session_factory() as session:
+        job = session.get_one(Job, writer.lease.job_id)
+        assert (job.checkpoint_key, job.previous_checkpoint_key) == ("second", "first"), "the one before is kept"
+
+
 def test_failing_ends_the_job_and_every_later_write(session_factory: Sessions, writer: JobWriter) -> None:
     writer.fail("numerical_failure", "The loss is NaN.")
     with session_factory() as session:
