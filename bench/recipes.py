@@ -29,7 +29,7 @@ from farzi_core.distillation.teachers import TeacherTraining
 from farzi_core.errors import FarziError
 from farzi_core.evaluation.training import HardData, SoftData, StudentTraining, TrainingData, TrainingPlan
 from farzi_core.presets import PRESET_NAMES, resolve_spec
-from farzi_core.synthetic.hard import sample_hard_sequences
+from farzi_core.synthetic.hard import draw_hard_sequences
 
 RESULTS = Path(__file__).parent / "results" / "recipes.json"
 
@@ -105,11 +105,9 @@ def run(setting: Setting, num_students: int, draws: list[int]) -> dict[str, Any]
 def judge(setting: Setting, distilled: Distilled, num_students: int, draws: list[int]) -> dict[str, dict[str, Any]]:
     """Return validation of fresh students of the soft tokens and of hard sequences drawn from them."""
     spec = setting.spec
-    probabilities = distilled.synthetic.probabilities()
-    batch_size = spec.inner.batch_size or spec.synthetic.num_sequences
-    sides: dict[str, TrainingData] = {"soft": SoftData(probabilities, batch_size)}
+    sides: dict[str, TrainingData] = {"soft": SoftData.of(distilled.synthetic, spec.inner.batch_size)}
     for count in draws:
-        events = sample_hard_sequences(probabilities, count, spec.seed)
+        events = draw_hard_sequences(distilled.synthetic, count, spec.seed)
         sides[f"hard_{count}"] = HardData(events, spec.inner.batch_size or min(len(events), MAX_HARD_BATCH))
     judged = {}
     for name, data in sides.items():

@@ -1,8 +1,9 @@
 """``synthetic.safetensors``, version 1: the distilled data as they were trained; ``farzi_core.manifest`` binds it to the rest.
 
-The tensors are those of the parameterisation. The header's ``farzi`` entry is a JSON object: format version, task,
-parameterisation, temperature, advice for training, seed of the hard sequences, tokenizer of a text, SHA-256 of the
-vocabulary and of all content. ``farzi_core.soft_tokens`` reads the same file without torch.
+The tensors are those of the parameterisation, and ``input_events`` (S, L) int32 where students are shown events of their own.
+The header's ``farzi`` entry is a JSON object: format version, task, parameterisation, inputs, temperature, advice for training,
+seed of the hard sequences, tokenizer of a text, SHA-256 of the vocabulary and of all content. ``farzi_core.soft_tokens`` reads
+the same file without torch.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from torch import Tensor
 from farzi_core.data_options import Tokenizer
 from farzi_core.errors import ArtifactError
 from farzi_core.progress import ArtifactFile
-from farzi_core.soft_tokens import FORMAT_VERSION, HEADER_KEY, check_hash, hash_content, read_header
+from farzi_core.soft_tokens import FORMAT_VERSION, HEADER_KEY, INPUT_EVENTS, check_hash, hash_content, read_header
 from farzi_core.synthetic.base import Synthetic
 from farzi_core.synthetic.parameterizations import restore_synthetic
 
@@ -53,10 +54,13 @@ def write_synthetic(content: SyntheticFile, path: Path) -> ArtifactFile:
     """Write tensors and header. Cost: one copy of the tensors."""
     synthetic = content.synthetic
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in synthetic.tensors().items()}
+    if synthetic.input_events is not None:
+        tensors[INPUT_EVENTS] = synthetic.input_events.cpu().to(torch.int32)
     header = {
         "version": FORMAT_VERSION,
         "task": content.task,
         "parameterization": synthetic.parameterization,
+        "inputs": "soft_tokens" if synthetic.input_events is None else "sampled_events",
         "temperature": synthetic.temperature,
         "training": dict(content.training),
         "vocabulary_sha256": content.vocabulary_sha256,

@@ -98,11 +98,25 @@ class SyntheticConfig(SpecModel):
         description="Ranks (A, B, C) of 'tucker' over sequences, positions and events: A B C + S A + L B + C V numbers; "
         "null takes about (S/2, L/2, latent_dim).",
     )
+    inputs: Literal["soft_tokens", "sampled_events"] = Field(
+        "soft_tokens",
+        description="What students are shown at each position, while they are asked for the soft token there: 'soft_tokens' "
+        "the same tokens; 'sampled_events' events that teachers made up (4 bytes each), fixed from the start.",
+    )
     init: Literal["teacher", "real", "random"] = Field(
         "teacher",
         description="Start at what a teacher expects in place of each event of real sequences, at these events and those it "
         "finds similar, or at noise.",
     )
+
+    @model_validator(mode="after")
+    def _inputs_fit_start(self) -> SyntheticConfig:
+        if self.inputs == "sampled_events" and self.init != "teacher":
+            raise ValueError(
+                f"inputs 'sampled_events' are made up by teachers, but init is {self.init!r}; set it to 'teacher', or "
+                "inputs to 'soft_tokens'"
+            )
+        return self
 
     @model_validator(mode="after")
     def _ranks_fit(self) -> SyntheticConfig:

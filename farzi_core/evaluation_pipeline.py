@@ -89,9 +89,8 @@ class EvaluationPipeline(Pipeline):
         content = load_synthetic(self._result.synthetic)
         if content.vocabulary_sha256 != hash_vocabulary(dataset.vocabulary.tokens):
             raise ArtifactError("the result was made from other data than the data set holds; evaluate it with its own data")
-        setting, synthetic = self._setting, content.synthetic
-        tensors = {name: tensor.to(setting.device, setting.dtype) for name, tensor in synthetic.tensors().items()}
-        return Distilled(synthetic.with_tensors(tensors), content.training.get("inner_lr", self._spec.inner.lr))
+        synthetic = content.synthetic.to(self._setting.device, self._setting.dtype)
+        return Distilled(synthetic, content.training.get("inner_lr", self._spec.inner.lr))
 
     def _run_phase(self, phase: Phase) -> Iterator[Progress]:
         if phase == "teacher":

@@ -25,6 +25,7 @@ from farzi_core.errors import NumericalError
 from farzi_core.evaluation.training import SoftData, StudentTraining, TrainingPlan
 from farzi_core.metagrad import AdamConfig, AdamState, adam_step, init_state
 from farzi_core.metagrad.vectors import ParamLayout
+from farzi_core.soft_tokens import INPUT_EVENTS
 from farzi_core.synthetic.base import Synthetic
 from farzi_core.work_plan import LOOKS_PER_VALIDATION
 
@@ -61,10 +62,12 @@ class TrackedTokens:
     Attributes:
         tensors: of the synthetic data, by name; the leaves of the graph.
         with_graph: (S, L, V), a function of them.
+        input_events: int64 (S, L), what students are shown; None: the soft tokens.
     """
 
     tensors: dict[str, Tensor]
     with_graph: Tensor
+    input_events: Tensor | None
 
     @property
     def probabilities(self) -> Tensor:
@@ -143,7 +146,7 @@ class SyntheticDescent:
         """Return the soft tokens of :attr:`current`, for one :meth:`move`."""
         synthetic = self.current.synthetic
         tensors = {name: tensor.requires_grad_() for name, tensor in synthetic.tensors().items()}
-        return TrackedTokens(tensors, synthetic.with_tensors(tensors).probabilities())
+        return TrackedTokens(tensors, synthetic.with_tensors(tensors).probabilities(), synthetic.input_events)
 
     def move(self, soft_tokens: TrackedTokens, adj_probabilities: Tensor, adj_lr: Tensor | None = None) -> float:
         """Take one step against a gradient.
@@ -198,10 +201,9 @@ class SyntheticDescent:
         setting = self._setting
         inner = setting.spec.inner
         plan = TrainingPlan(setting.inner_adam(distilled.inner_lr), inner.num_steps, LOOKS_PER_VALIDATION, None, setting.metric)
-        batch_size = inner.batch_size or setting.spec.synthetic.num_sequences
         training = StudentTraining(
             setting.student,
-            SoftData(distilled.synthetic.probabilities(), batch_size),
+            SoftData.of(distilled.synthetic, inner.batch_size),
             setting.validation,
             plan,
             seed=setting.spec.seed,
@@ -230,6 +232,8 @@ class SyntheticDescent:
             "average": self._average,
             "best": self._best,
         }
+        if self._start.input_events is not None:
+            tensors[INPUT_EVENTS] = self._start.input_events
         values = {
             "step": self.step,
             "best_value": self._best_value,
@@ -244,6 +248,9 @@ class SyntheticDescent:
         values = checkpoint.values
         self._state = AdamState(tensors["current"], tensors["exp_avg"], tensors["exp_avg_sq"], values["step"])
         self._average, self._best = tensors["average"], tensors["best"]
+        if INPUT_EVENTS in tensors:
+            # Drawn again on another machine, they might be others.
+            self._start = replace(self._start, input_events=tensors[INPUT_EVENTS])
         self._best_value = values["best_value"]
         self._validations_since_best, self._norms = values["validations_since_best"], list(values["norms"])
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from farzi_core.distillation.setting import Setting
 from farzi_core.distillation.teachers import TeacherTrajectory
-from farzi_core.evaluation.training import draw_rows, init_on
+from farzi_core.evaluation.training import draw_row_numbers, init_on, take_rows
 from farzi_core.metagrad import InnerLoss
 from farzi_core.seeding import derive_generator
 from farzi_core.students import Params, soft_next_event_loss
@@ -44,13 +44,21 @@ def draw_start_params(setting: Setting, teachers: Sequence[TeacherTrajectory], s
     return checkpoints[int(torch.randint(len(checkpoints), (1,), generator=generator))]
 
 
-def make_inner_loss(setting: Setting, step: int) -> InnerLoss:
-    """Return the inner loss of an outer step: that of a minibatch of the soft tokens ``synthetic["probabilities"]``."""
+def make_inner_loss(setting: Setting, step: int, input_events: Tensor | None) -> InnerLoss:
+    """Return the inner loss of an outer step: that of a minibatch of the soft tokens ``synthetic["probabilities"]``.
+
+    Args:
+        setting: data and student.
+        step: outer step, from 0.
+        input_events: int64 (S, L), what students are shown instead of the soft tokens; None: the soft tokens.
+    """
     spec = setting.spec
     batch_size = spec.inner.batch_size or spec.synthetic.num_sequences
 
     def inner_loss(params: Params, synthetic: dict[str, Tensor], inner_step: int) -> Tensor:
         generator = derive_generator(spec.seed, "inner_batch", step, inner_step)
-        return soft_next_event_loss(setting.student, params, draw_rows(synthetic[PROBABILITIES], batch_size, generator))
+        rows = draw_row_numbers(spec.synthetic.num_sequences, batch_size, generator)
+        batch = take_rows(synthetic[PROBABILITIES], rows)
+        return soft_next_event_loss(setting.student, params, batch, take_rows(input_events, rows))
 
     return inner_loss

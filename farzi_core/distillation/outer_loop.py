@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from farzi_core.distillation.checkpoint import Checkpoint
-from farzi_core.distillation.descent import DescentLoop, Distilled, SyntheticDescent
+from farzi_core.distillation.descent import DescentLoop, Distilled, SyntheticDescent, TrackedTokens
 from farzi_core.distillation.draws import (
     PROBABILITIES,
     draw_num_inner_steps,
@@ -84,13 +84,13 @@ class OuterLoop(DescentLoop):
         entropy = float(current.synthetic.entropy().mean())
         num_inner_steps = draw_num_inner_steps(self._setting, self.step)
         soft_tokens = self._descent.soften()
-        meta = self._meta_gradient(soft_tokens.probabilities, current.inner_lr, num_inner_steps)
+        meta = self._meta_gradient(soft_tokens, current.inner_lr, num_inner_steps)
         norm = self._descent.move(soft_tokens, meta.synthetic[PROBABILITIES], meta.lr)
         result = OuterStep(self.step, float(meta.outer_loss), norm, num_inner_steps, entropy, current.inner_lr)
         validation = self._descent.validate()
         return result if validation is None else replace(result, validation=validation.value, best=validation.best)
 
-    def _meta_gradient(self, probabilities: Tensor, inner_lr: float, num_inner_steps: int) -> MetaGradient:
+    def _meta_gradient(self, soft_tokens: TrackedTokens, inner_lr: float, num_inner_steps: int) -> MetaGradient:
         setting, step = self._setting, self.step
         meta_gradient, student = setting.spec.meta_gradient, setting.student
         real = draw_real_batch(setting, step)
@@ -99,10 +99,10 @@ class OuterLoop(DescentLoop):
             return next_event_loss(student, params, real)
 
         return compute_meta_gradient(
-            make_inner_loss(setting, step),
+            make_inner_loss(setting, step, soft_tokens.input_events),
             outer_loss,
             draw_start_params(setting, self._teachers, step),
-            {PROBABILITIES: probabilities},
+            {PROBABILITIES: soft_tokens.probabilities},
             setting.inner_adam(inner_lr),
             num_inner_steps=num_inner_steps,
             method=meta_gradient.method,

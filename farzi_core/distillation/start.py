@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from torch.nn import functional as F  # noqa: N812  torch's own idiom
 
+from farzi_core.distillation.sampled_start import start_from_samples
 from farzi_core.distillation.setting import Setting
 from farzi_core.distillation.teachers import TeacherTrajectory
 from farzi_core.errors import ConfigError
@@ -28,7 +30,7 @@ def make_start(setting: Setting, teachers: Sequence[TeacherTrajectory]) -> Synth
     """
     wanted = setting.spec.synthetic
     start = _from_noise(setting) if wanted.init == "random" else _from_teacher(setting, teachers)
-    start = start.with_tensors({name: tensor.to(setting.device) for name, tensor in start.tensors().items()})
+    start = start.to(setting.device)
     return start.with_learned_temperature() if wanted.learn_temperature else start
 
 
@@ -53,17 +55,25 @@ def _from_teacher(setting: Setting, teachers: Sequence[TeacherTrajectory]) -> Sy
         raise ConfigError(
             f"synthetic.init {wanted.init!r} needs a teacher, and none was given; train one", pointer="/synthetic/init"
         )
-    start = _factorized_from_teacher(setting, teachers[0].best_params)
+    width = _ranks(setting)[2] if wanted.parameterization == "tucker" else wanted.latent_dim
+    if wanted.inputs == "sampled_events":
+        start = start_from_samples(setting, [teacher.best_params for teacher in teachers], width)
+    else:
+        start = _factorized_from_teacher(setting, teachers[0].best_params, width)
+    return replace(_in_form_of(setting, start), input_events=start.input_events)
+
+
+def _in_form_of(setting: Setting, start: FactorizedSynthetic) -> Synthetic:
+    wanted = setting.spec.synthetic
     if wanted.parameterization == "free":
         return free_scores_of(start)
     return fit_tucker(start, _ranks(setting)) if wanted.parameterization == "tucker" else start
 
 
-def _factorized_from_teacher(setting: Setting, teacher: Params) -> FactorizedSynthetic:
+def _factorized_from_teacher(setting: Setting, teacher: Params, width: int) -> FactorizedSynthetic:
     wanted, student = setting.spec.synthetic, setting.student
     generator = derive_generator(setting.spec.seed, "start")
     sequences = setting.real.pick_whole(wanted.num_sequences, wanted.sequence_length, generator).to(setting.device)
-    width = _ranks(setting)[2] if wanted.parameterization == "tucker" else wanted.latent_dim
     table = student.event_table(teacher)
     if wanted.init == "real":
         return start_from_real(table, sequences, latent_dim=width, temperature=wanted.temperature, generator=generator)

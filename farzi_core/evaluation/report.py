@@ -24,7 +24,6 @@ from farzi_core.comparison_plan import (
 )
 from farzi_core.config import Architecture, Baseline
 from farzi_core.data.splits import HeldOutStream
-from farzi_core.distillation.baselines.coresets import BYTES_PER_EVENT
 from farzi_core.distillation.descent import Distilled
 from farzi_core.distillation.setting import Setting
 from farzi_core.distillation.teachers import real_plan
@@ -36,6 +35,7 @@ from farzi_core.evaluation.metrics import bootstrap_ratio, summarise
 from farzi_core.evaluation.sides import SideSize
 from farzi_core.progress import ArtifactFile
 from farzi_core.seeding import derive_seed
+from farzi_core.synthetic.base import BYTES_PER_EVENT
 
 REPORT_NAME = "report.json"
 NUM_RESAMPLES = 1000

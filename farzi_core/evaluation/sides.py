@@ -30,7 +30,6 @@ from farzi_core.comparison_plan import (
 from farzi_core.config import Baseline
 from farzi_core.data.sequences import SequenceDataset
 from farzi_core.distillation.baselines import pick_head_sequences, pick_random_sequences, pick_sequences_of_size
-from farzi_core.distillation.baselines.coresets import BYTES_PER_EVENT
 from farzi_core.distillation.descent import Distilled
 from farzi_core.distillation.real_data import RealSequences
 from farzi_core.distillation.setting import Setting
@@ -38,8 +37,8 @@ from farzi_core.distillation.teachers import real_data, real_plan
 from farzi_core.evaluation.noise import Events, replace_events
 from farzi_core.evaluation.training import HardData, SoftData, TrainingData, TrainingPlan
 from farzi_core.seeding import derive_seed
-from farzi_core.synthetic.base import Synthetic
-from farzi_core.synthetic.hard import argmax_hard_sequences, sample_hard_sequences
+from farzi_core.synthetic.base import BYTES_PER_EVENT, Synthetic
+from farzi_core.synthetic.hard import argmax_hard_sequences, draw_hard_sequences
 
 
 @dataclass(frozen=True)
@@ -73,8 +72,7 @@ class Sides:
         if trains_as_teacher(side):
             return replace(real_data(setting), sequences=RealSequences(self._real(side)))
         if side in self._soft:
-            synthetic = self._soft[side].synthetic
-            return SoftData(synthetic.probabilities(), inner.batch_size or synthetic.num_sequences)
+            return SoftData.of(self._soft[side].synthetic, inner.batch_size)
         events = self._hard_events(side)
         return HardData(events.to(setting.device), inner.batch_size or min(len(events), MAX_HARD_BATCH))
 
@@ -129,11 +127,11 @@ class Sides:
         if draws is None:
             pick = {"random": pick_random_sequences, "head": pick_head_sequences}[side]
             return pick(setting, size.num_sequences, size.sequence_length)
-        probabilities = self._distilled.synthetic.probabilities()
+        synthetic = self._distilled.synthetic
         if draws == ARGMAX:
-            events = argmax_hard_sequences(probabilities)
+            events = argmax_hard_sequences(synthetic.probabilities())
         else:
-            events = sample_hard_sequences(probabilities, int(draws), derive_seed(spec.seed, "hard_sequences"))
+            events = draw_hard_sequences(synthetic, int(draws), derive_seed(spec.seed, "hard_sequences"))
         return torch.from_numpy(self._disturb(events.numpy(), side))
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, overload
 
 import torch
 from torch import Tensor
@@ -25,6 +25,7 @@ from farzi_core.metagrad import AdamConfig, AdamState, adam_step, init_state
 from farzi_core.metagrad.vectors import ParamLayout
 from farzi_core.seeding import derive_generator
 from farzi_core.students import Params, Student, next_event_loss, soft_next_event_loss
+from farzi_core.synthetic.base import Synthetic
 
 
 class TrainingData(Protocol):
@@ -64,21 +65,40 @@ class HardData:
 
 @dataclass(frozen=True)
 class SoftData:
-    """Synthetic soft tokens (S, L, V), with the student's dropout."""
+    """Synthetic soft tokens (S, L, V) with the input events (S, L) that they may have, and the student's dropout."""
 
     probabilities: Tensor
+    input_events: Tensor | None
     batch_size: int
 
+    @classmethod
+    def of(cls, synthetic: Synthetic, batch_size: int | None) -> SoftData:
+        """Return synthetic data as what a student is trained on; ``batch_size`` None takes all sequences at every step."""
+        return cls(synthetic.probabilities(), synthetic.input_events, batch_size or synthetic.num_sequences)
+
     def loss(self, student: Student, params: Params, generator: torch.Generator) -> Tensor:
-        batch = draw_rows(self.probabilities, self.batch_size, generator)
-        return soft_next_event_loss(student, params, batch, dropout_generator=_on(batch.device, generator))
+        rows = draw_row_numbers(len(self.probabilities), self.batch_size, generator)
+        batch, inputs = take_rows(self.probabilities, rows), take_rows(self.input_events, rows)
+        return soft_next_event_loss(student, params, batch, inputs, dropout_generator=_on(batch.device, generator))
 
 
 def draw_rows(rows: Tensor, batch_size: int, generator: torch.Generator) -> Tensor:
     """Return distinct random rows, or all of them in order when the batch is no smaller."""
-    if batch_size >= len(rows):
-        return rows
-    return rows[torch.randperm(len(rows), generator=generator)[:batch_size].to(rows.device)]
+    return take_rows(rows, draw_row_numbers(len(rows), batch_size, generator))
+
+
+def draw_row_numbers(num_rows: int, batch_size: int, generator: torch.Generator) -> Tensor | None:
+    """Return distinct random row numbers, int64 (batch_size,); None, which stands for all, when the batch is no smaller."""
+    return None if batch_size >= num_rows else torch.randperm(num_rows, generator=generator)[:batch_size]
+
+
+@overload
+def take_rows(table: Tensor, rows: Tensor | None) -> Tensor: ...
+@overload
+def take_rows(table: Tensor | None, rows: Tensor | None) -> Tensor | None: ...
+def take_rows(table: Tensor | None, rows: Tensor | None) -> Tensor | None:
+    """Return the rows that :func:`draw_row_numbers` drew; None where there is no table."""
+    return table if table is None or rows is None else table[rows.to(table.device)]
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,12 @@ def next_event_loss(
 
 
 def soft_next_event_loss(
-    student: Student, params: Params, probabilities: Tensor, *, dropout_generator: torch.Generator | None = None
+    student: Student,
+    params: Params,
+    probabilities: Tensor,
+    input_events: Tensor | None = None,
+    *,
+    dropout_generator: torch.Generator | None = None,
 ) -> Tensor:
     """Return the mean soft cross-entropy of soft tokens, each position predicting the next one.
 
@@ -59,6 +64,7 @@ def soft_next_event_loss(
         student: the model.
         params: its parameters.
         probabilities: (S, L, V), each a distribution over the vocabulary (they must sum to 1).
+        input_events: int64 (S, L), what the student is shown at each position; None: the soft tokens themselves.
         dropout_generator: source of dropout noise; None: no dropout.
 
     Returns:
@@ -66,16 +72,26 @@ def soft_next_event_loss(
 
     Cost: two V-wide products (expected embeddings and logits); no (S, L, V) tensor of targets in log space.
     """
-    embedded = student.embed_probabilities(params, probabilities)
-    return embedded_next_event_loss(student, params, embedded, dropout_generator=dropout_generator)
+    if input_events is None:
+        embedded = student.embed_probabilities(params, probabilities)
+        return embedded_next_event_loss(student, params, embedded, dropout_generator=dropout_generator)
+    inputs = student.embed_events(params, input_events[:, :-1])
+    targets = student.embed_probabilities(params, probabilities[:, 1:])
+    return _embedded_loss(student, params, inputs, targets, dropout_generator)
 
 
 def embedded_next_event_loss(
     student: Student, params: Params, embedded: Tensor, *, dropout_generator: torch.Generator | None = None
 ) -> Tensor:
     """Return :func:`soft_next_event_loss` of soft tokens that are embedded already, as (S, L, H) expected embeddings."""
-    hidden = student.encode(params, embedded[:, :-1], dropout_generator=dropout_generator)
+    return _embedded_loss(student, params, embedded[:, :-1], embedded[:, 1:], dropout_generator)
+
+
+def _embedded_loss(
+    student: Student, params: Params, inputs: Tensor, targets: Tensor, dropout_generator: torch.Generator | None
+) -> Tensor:
+    """Return the loss of targets given as expected embeddings, both (S, L - 1, H)."""
+    hidden = student.encode(params, inputs, dropout_generator=dropout_generator)
     hidden = hidden.reshape(-1, hidden.shape[-1])  # (S (L - 1), H)
     normalizers = log_normalizer(hidden, student.event_table(params))
-    target_scores = hidden * embedded[:, 1:].reshape(hidden.shape)
-    return (normalizers.sum() - target_scores.sum()) / hidden.shape[0]
+    return (normalizers.sum() - (hidden * targets.reshape(hidden.shape)).sum()) / hidden.shape[0]

@@ -5,6 +5,10 @@
 A parameterisation says what its tensors are and how they make scores; everything else is here. The temperature is a constant,
 or trained with the rest as its logarithm, which keeps it above 0.
 
+A student that trains on the data is asked for the soft token of each position, and is shown either the soft tokens before it,
+or events of their own: as a target a token has to be as flat as a prediction, as an input it has to say which event came, and
+one token cannot be both.
+
 Shape letters: S synthetic sequences, L length, V vocabulary.
 """
 
@@ -16,9 +20,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
+import torch
 from torch import Tensor
 
 LOG_TEMPERATURE = "log_temperature"
+BYTES_PER_EVENT = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +34,7 @@ class Synthetic(ABC):
     Attributes:
         temperature: above 0; lower is sharper. Not used where ``log_temperature`` is.
         log_temperature: scalar, float: the logarithm of a trained temperature; None: the temperature is a constant.
+        input_events: int64 (S, L): what a student is shown at each position, not trained; None: the soft tokens themselves.
     """
 
     parameterization: ClassVar[str]
@@ -35,6 +42,7 @@ class Synthetic(ABC):
 
     temperature: float = 1.0
     log_temperature: Tensor | None = None
+    input_events: Tensor | None = None
 
     @abstractmethod
     def scores(self) -> Tensor:
@@ -73,6 +81,11 @@ class Synthetic(ABC):
         some_tensor: Tensor = getattr(self, self.tensor_names[0])
         return replace(self, log_temperature=some_tensor.new_tensor(math.log(self.temperature)))
 
+    def to(self, device: torch.device, dtype: torch.dtype | None = None) -> Self:
+        """Return the same data on a device, with trained tensors of a floating-point dtype (None: as they are)."""
+        moved = self.with_tensors({name: tensor.to(device, dtype) for name, tensor in self.tensors().items()})
+        return moved if self.input_events is None else replace(moved, input_events=self.input_events.to(device))
+
     @property
     def num_sequences(self) -> int:
         return self.shape[0]
@@ -87,8 +100,9 @@ class Synthetic(ABC):
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of every trained tensor together."""
-        return sum(tensor.numel() * tensor.element_size() for tensor in self.tensors().values())
+        """Bytes of every trained tensor together, and 4 for each input event."""
+        inputs = 0 if self.input_events is None else BYTES_PER_EVENT * self.input_events.numel()
+        return inputs + sum(tensor.numel() * tensor.element_size() for tensor in self.tensors().values())
 
 
 def entropy_of_logits(logits: Tensor) -> Tensor:

@@ -111,12 +111,10 @@ def start_from_predictions(
     probe = choose_probe(sequences.numel())
     expected, observed = (latents.flatten(0, 1)[probe].double() @ decoder.double().T for latents in (predicted, real))
     latents = predicted + real * solve_sharpness(observed, prediction_entropy(len(table)), base=expected)
-    # One learning rate moves both, so both are given the same size.
-    balance = (latents.square().mean() / decoder.square().mean()) ** 0.25
-    latents, decoder = latents * (temperature / balance), decoder * balance
+    latents, decoder = balance_factors(latents, decoder, temperature)
     return FactorizedSynthetic(
-        _widen(latents, latent_dim, generator),
-        _widen(decoder, latent_dim, generator).T.contiguous(),
+        widen(latents, latent_dim, generator),
+        widen(decoder, latent_dim, generator).T.contiguous(),
         temperature=temperature,
     )
 
@@ -138,8 +136,34 @@ def start_from_noise(
     return FactorizedSynthetic(latents * width, decoder * width, temperature=temperature)
 
 
+def balance_factors(latents: Tensor, decoder: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    """Return latents and decoder of about one size, for scores that are divided by ``temperature``.
+
+    One learning rate moves both.
+    """
+    balance = (latents.square().mean() / decoder.square().mean()) ** 0.25
+    return latents * (temperature / balance), decoder * balance
+
+
+def leading_factors(rows: Tensor, columns: Tensor, width: int) -> tuple[Tensor, Tensor]:
+    """Return factors (N, at most D) and (at most D, V) of the best approximation of ``rows @ columns.T`` of rank D.
+
+    Args:
+        rows: (N, R).
+        columns: (V, R).
+        width: D; one that is no narrower than R, N and V gives the product itself.
+
+    Cost: O((N + V) R^2); the product is not formed.
+    """
+    row_basis, row_part = torch.linalg.qr(rows)
+    column_basis, column_part = torch.linalg.qr(columns)
+    left, sizes, right = torch.linalg.svd(row_part @ column_part.T, full_matrices=False)
+    roots = sizes[:width].sqrt()
+    return row_basis @ (left[:, :width] * roots), (column_basis @ (right[:width].T * roots)).T.contiguous()
+
+
 def _fit_width(rows: Tensor, width: int, generator: torch.Generator) -> Tensor:
-    return _widen(rows @ _leading_directions(rows, width), width, generator)
+    return widen(rows @ _leading_directions(rows, width), width, generator)
 
 
 def _leading_directions(rows: Tensor, width: int) -> Tensor:
@@ -150,8 +174,8 @@ def _leading_directions(rows: Tensor, width: int) -> Tensor:
     return directions[:width].T
 
 
-def _widen(rows: Tensor, width: int, generator: torch.Generator) -> Tensor:
-    """Return rows (..., at most D) as (..., D), with small noise in new columns."""
+def widen(rows: Tensor, width: int, generator: torch.Generator) -> Tensor:
+    """Return rows (..., at most D) as (..., D), with small noise in new columns: what is 0 on both sides would stay there."""
     missing = width - rows.shape[-1]
     if missing == 0:
         return rows

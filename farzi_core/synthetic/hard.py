@@ -16,6 +16,7 @@ from torch import Tensor
 
 from farzi_core.drawing import draw_events, draw_uniforms
 from farzi_core.errors import ConfigError, NumericalError
+from farzi_core.synthetic.base import Synthetic
 
 _BLOCK_NUMBERS = 2**22
 
@@ -47,6 +48,14 @@ def sample_hard_sequences(probabilities: Tensor, draws: int, seed: int) -> Tenso
         blocks.append(draw_events(block.double().cpu().numpy(), uniforms[:, done : done + len(block)]))
         done += len(block)
     return torch.from_numpy(np.concatenate(blocks, axis=1)).long().reshape(draws * num_sequences, length)
+
+
+def draw_hard_sequences(synthetic: Synthetic, draws: int, seed: int) -> Tensor:
+    """Return :func:`sample_hard_sequences` of synthetic data; where there are input events, draw 0 is these."""
+    events = sample_hard_sequences(synthetic.probabilities(), draws, seed)
+    if synthetic.input_events is not None:
+        events[: synthetic.num_sequences] = synthetic.input_events.cpu()
+    return events
 
 
 def argmax_hard_sequences(probabilities: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from farzi_core.errors import ArtifactError
+from farzi_core.soft_tokens import INPUT_EVENTS
 from farzi_core.synthetic.base import LOG_TEMPERATURE, Synthetic
 from farzi_core.synthetic.factorized import FactorizedSynthetic
 from farzi_core.synthetic.free import FreeSynthetic
@@ -22,7 +23,8 @@ def restore_synthetic(parameterization: str, tensors: Mapping[str, Tensor], temp
 
     Args:
         parameterization: a name of ``PARAMETERIZATIONS``.
-        tensors: as :meth:`Synthetic.tensors` named them; ``log_temperature`` only where the temperature was trained.
+        tensors: as :meth:`Synthetic.tensors` named them, ``log_temperature`` only where the temperature was trained; with
+            ``input_events`` (S, L), integers, only where students are shown events of their own.
         temperature: of the softmax where it was not trained.
 
     Raises:
@@ -38,4 +40,10 @@ def restore_synthetic(parameterization: str, tensors: Mapping[str, Tensor], temp
     if missing:
         raise ArtifactError(f"{parameterization!r} synthetic data lack {', '.join(missing)}; download the file again")
     own = {name: tensors[name] for name in kind.tensor_names}
-    return kind(**own, temperature=temperature, log_temperature=tensors.get(LOG_TEMPERATURE))
+    inputs = tensors.get(INPUT_EVENTS)
+    return kind(
+        **own,
+        temperature=temperature,
+        log_temperature=tensors.get(LOG_TEMPERATURE),
+        input_events=None if inputs is None else inputs.long(),
+    )

@@ -95,6 +95,19 @@ def test_synthetic_data_comes_back_bit_for_bit(tmp_path: Path, synthetic: Synthe
     assert replace(read, synthetic=synthetic) == written
 
 
+def test_input_events_come_back_in_four_bytes_each(tmp_path: Path) -> None:
+    plain = FactorizedSynthetic(rand(2, 3, 4), rand(4, 6))
+    events = torch.tensor([[0, 5, 1], [2, 2, 3]])
+    file = write_synthetic(replace(make_synthetic(), synthetic=replace(plain, input_events=events)), tmp_path / "s.safetensors")
+    read = load_synthetic(file.path).synthetic
+    assert read.input_events is not None
+    assert torch.equal(read.input_events, events)
+    stored = read_soft_tokens(file.path)
+    assert stored.header["inputs"] == "sampled_events"
+    assert stored.tensors["input_events"].dtype == np.int32
+    assert read.size_bytes == plain.size_bytes + 24
+
+
 def test_a_file_of_the_first_release_is_read_unchanged(tmp_path: Path) -> None:
     """The header and the hash as they were written before there was more than one parameterisation."""
     tensors = {"latents": rand(2, 3, 4), "token_decoder": rand(4, 6)}

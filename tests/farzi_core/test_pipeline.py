@@ -54,7 +54,12 @@ def assert_equal(found: ResultReady, expected: ResultReady) -> None:
 
 
 TEXT_SPEC = tiny_spec("language_modeling", student={"architecture": "transformer_lm", "num_heads": 2})
-CASES = {"interactions": (interactions(), tiny_spec()), "text": (text(), TEXT_SPEC)}
+SAMPLED_SPEC = tiny_spec(synthetic={"inputs": "sampled_events"}, teacher={"num_trajectories": 2})
+CASES = {
+    "interactions": (interactions(), tiny_spec()),
+    "sampled_events": (interactions(), SAMPLED_SPEC),
+    "text": (text(), TEXT_SPEC),
+}
 
 
 @pytest.fixture(scope="module", params=CASES)

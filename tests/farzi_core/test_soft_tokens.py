@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from farzi_core.soft_tokens import SoftTokens, read_soft_tokens
 from farzi_core.synthetic.base import Synthetic
 from farzi_core.synthetic.factorized import FactorizedSynthetic
 from farzi_core.synthetic.free import FreeSynthetic
-from farzi_core.synthetic.hard import sample_hard_sequences
+from farzi_core.synthetic.hard import draw_hard_sequences, sample_hard_sequences
 from farzi_core.synthetic.tucker import TuckerSynthetic
 
 
@@ -60,6 +61,16 @@ def test_more_draws_begin_with_the_published_ones(tmp_path: Path, monkeypatch: p
     assert not np.array_equal(found.draw(4, seed=12), published)
     monkeypatch.setattr("farzi_core.soft_tokens._BLOCK_NUMBERS", 31)
     assert np.array_equal(found.draw(4), published)
+
+
+def test_the_first_draw_is_the_input_events(tmp_path: Path) -> None:
+    events = torch.arange(24).reshape(4, 6)
+    synthetic = replace(FORMS[0], input_events=events)
+    found = write(synthetic, tmp_path)
+    assert np.array_equal(found.draw(1), events.numpy())
+    assert np.array_equal(found.draw(3, seed=5)[:4], events.numpy())
+    assert np.array_equal(found.draw(3)[4:], write(FORMS[0], tmp_path).draw(3)[4:])
+    assert np.array_equal(found.draw(3), draw_hard_sequences(synthetic, 3, 11).numpy())
 
 
 def test_scores_that_are_not_finite_are_refused(tmp_path: Path) -> None:

@@ -9,8 +9,7 @@ from torch import Tensor
 from farzi_core.data.sequences import SequenceDataset
 from farzi_core.distillation.setting import Setting
 from farzi_core.seeding import derive_generator
-
-BYTES_PER_EVENT = 4
+from farzi_core.synthetic.base import BYTES_PER_EVENT
 
 
 def pick_random_sequences(setting: Setting, num_sequences: int, length: int) -> Tensor:

@@ -40,14 +40,18 @@ class DistributionMatching:
         soft = point.probabilities.detach().requires_grad_()
         with torch.no_grad():
             target = mean_real_features(student, params, draw_real_batch(self._setting, point.step))
-        loss = (mean_soft_features(student, params, soft) - target).square().sum()
+        loss = (mean_soft_features(student, params, soft, point.input_events) - target).square().sum()
         (adj_probabilities,) = torch.autograd.grad(loss, soft)
         return ObjectiveValue(float(loss.detach()), adj_probabilities)
 
 
-def mean_soft_features(student: Student, params: Params, probabilities: Tensor) -> Tensor:
-    """Return M (V, H) of soft tokens (S, L, V)."""
-    hidden = student.encode(params, student.embed_probabilities(params, probabilities[:, :-1])).flatten(0, 1)
+def mean_soft_features(student: Student, params: Params, probabilities: Tensor, input_events: Tensor | None = None) -> Tensor:
+    """Return M (V, H) of soft tokens (S, L, V), behind themselves or behind input events (S, L)."""
+    if input_events is None:
+        embedded = student.embed_probabilities(params, probabilities[:, :-1])
+    else:
+        embedded = student.embed_events(params, input_events[:, :-1])
+    hidden = student.encode(params, embedded).flatten(0, 1)
     return probabilities[:, 1:].flatten(0, 1).T @ hidden / len(hidden)
 
 

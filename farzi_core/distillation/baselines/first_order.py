@@ -58,7 +58,7 @@ class FirstOrder:
         setting, step = self._setting, point.step
         start = draw_start_params(setting, self._teachers, step)
         layout, adam = ParamLayout(start), setting.inner_adam(point.inner_lr)
-        inner_loss, synthetic = make_inner_loss(setting, step), {PROBABILITIES: point.probabilities}
+        inner_loss, synthetic = make_inner_loss(setting, step, point.input_events), {PROBABILITIES: point.probabilities}
         num_steps = draw_num_inner_steps(setting, step)
         inner = InnerGradient(inner_loss, synthetic, layout, "auto")
         steps = _train(inner, adam, init_state(layout.flatten(start)), num_steps, self._window(num_steps))

@@ -41,7 +41,7 @@ class GradientMatching:
         self._setting, self._teachers = setting, teachers
 
     def evaluate(self, point: OuterPoint) -> ObjectiveValue:
-        inner_loss = make_inner_loss(self._setting, point.step)
+        inner_loss = make_inner_loss(self._setting, point.step, point.input_events)
         num_steps = self._draw_age(point.step)
         params = self._train(inner_loss, point, num_steps)
         leaves = {name: value.detach().requires_grad_() for name, value in params.items()}

@@ -27,11 +27,13 @@ class OuterPoint:
 
     Attributes:
         probabilities: soft tokens (S, L, V), without a graph.
+        input_events: int64 (S, L), what students are shown; None: the soft tokens.
         inner_lr: learning rate of students on synthetic data.
         step: outer step, from 0.
     """
 
     probabilities: Tensor
+    input_events: Tensor | None
     inner_lr: float
     step: int
 
@@ -114,7 +116,8 @@ class LearnedBaseline(DescentLoop):
         assert not self.finished
         descent = self._descent
         soft_tokens = descent.soften()
-        value = self._objective.evaluate(OuterPoint(soft_tokens.probabilities, descent.current.inner_lr, descent.step))
+        point = OuterPoint(soft_tokens.probabilities, soft_tokens.input_events, descent.current.inner_lr, descent.step)
+        value = self._objective.evaluate(point)
         if not abs(value.loss) < float("inf"):
             raise NumericalError(
                 f"the objective is {value.loss} at outer step {descent.step + 1}; lower inner.lr or baseline.lr",

@@ -67,7 +67,7 @@ class TrajectoryMatching:
             return squared_distance(params, target) / moved
 
         meta = compute_meta_gradient(
-            make_inner_loss(self._setting, point.step),
+            make_inner_loss(self._setting, point.step, point.input_events),
             outer_loss,
             start,
             {PROBABILITIES: point.probabilities},

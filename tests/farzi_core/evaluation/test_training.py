@@ -119,12 +119,12 @@ def test_resume_is_bit_equal() -> None:
 def test_soft_data_of_certain_tokens_is_hard_data() -> None:
     params = STUDENT.init_params(derive_generator(0, "student"), torch.float64)
     certain = torch.nn.functional.one_hot(EVENTS[:2], 4).double()
-    soft = SoftData(certain, 2).loss(STUDENT, params, derive_generator(0))
+    soft = SoftData(certain, None, 2).loss(STUDENT, params, derive_generator(0))
     hard = HardData(EVENTS[:2], 2).loss(STUDENT, params, derive_generator(0))
     torch.testing.assert_close(soft, hard)
 
 
-@pytest.mark.parametrize("data", [SoftData(torch.full((2, 6, 4), 0.25, dtype=torch.float64), 2), HardData(EVENTS[:2], 2)])
+@pytest.mark.parametrize("data", [SoftData(torch.full((2, 6, 4), 0.25, dtype=torch.float64), None, 2), HardData(EVENTS[:2], 2)])
 def test_students_of_a_summary_have_dropout(data: TrainingData) -> None:
     params = WITH_DROPOUT.init_params(derive_generator(0, "student"), torch.float64)
     losses = [float(data.loss(WITH_DROPOUT, params, derive_generator(0, seed))) for seed in (0, 0, 1)]

@@ -41,6 +41,15 @@ def test_soft_loss_of_one_hot_tokens_is_the_hard_loss(case: Case) -> None:
     torch.testing.assert_close(hard, soft, rtol=1e-12, atol=0)
 
 
+def test_soft_loss_behind_input_events_is_cross_entropy_there(case: Case) -> None:
+    events = torch.tensor([[1, 2, 3, 4], [5, 6, 0, 0]])
+    targets = case.probabilities[:2, :4]
+    loss = soft_next_event_loss(case.student, case.params, targets, events)
+    hidden = case.student.encode(case.params, case.student.embed_events(case.params, events[:, :-1]))
+    log_probabilities = case.student.event_logits(case.params, hidden).log_softmax(-1)
+    torch.testing.assert_close(loss, -(targets[:, 1:] * log_probabilities).sum(-1).mean(), rtol=1e-12, atol=0)
+
+
 def test_dropout_of_one_hot_tokens_is_that_of_hard_ones(case: Case) -> None:
     events = torch.tensor([[1, 2, 3, 4], [5, 6, 0, 0]])
     hard = next_event_loss(case.student, case.params, events, dropout_generator=derive_generator(0))

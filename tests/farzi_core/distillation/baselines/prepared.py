@@ -41,4 +41,4 @@ def start_probabilities(setting: Setting, teachers: list[TeacherTrajectory]) -> 
 
 
 def point(probabilities: torch.Tensor, step: int = 0, inner_lr: float = 0.02) -> OuterPoint:
-    return OuterPoint(probabilities, inner_lr, step)
+    return OuterPoint(probabilities, None, inner_lr, step)

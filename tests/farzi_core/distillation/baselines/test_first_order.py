@@ -27,7 +27,7 @@ def exact(prepared: Prepared, probabilities: torch.Tensor, **options: Any) -> Me
     setting, teachers = prepared
     real = draw_real_batch(setting, 0)
     return compute_meta_gradient(
-        make_inner_loss(setting, 0),
+        make_inner_loss(setting, 0, None),
         lambda params: next_event_loss(setting.student, params, real),
         draw_start_params(setting, teachers, 0),
         {PROBABILITIES: probabilities},
@@ -58,7 +58,7 @@ def test_a_window_of_one_is_exact_too() -> None:
 def unrolled_without_hessian(prepared: Prepared, probabilities: torch.Tensor) -> torch.Tensor:
     """Autograd through the whole loop, each gradient taken at parameters that count as constants."""
     setting, teachers = prepared
-    adam, inner_loss = setting.inner_adam(0.02), make_inner_loss(setting, 0)
+    adam, inner_loss = setting.inner_adam(0.02), make_inner_loss(setting, 0, None)
     params = {name: value.clone() for name, value in draw_start_params(setting, teachers, 0).items()}
     means, squares = ({name: torch.zeros_like(value) for name, value in params.items()} for _ in range(2))
     soft = probabilities.clone().requires_grad_()
