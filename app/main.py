@@ -40,7 +40,7 @@ from app.uploads import endpoints as upload_endpoints
 from app.webhooks import delivery_endpoints as webhook_delivery_endpoints
 from app.webhooks import endpoints as webhook_endpoints
 from app.webhooks.dispatcher import Dispatcher, running_dispatcher
-from app.webhooks.sealing import SecretBox
+from app.webhooks.resealing import reseal
 from app.webhooks.sender import Sender
 from app.webhooks.targets import TargetPolicy
 
@@ -118,14 +118,27 @@ def _start(settings: Settings, metrics: HttpMetrics, stopping: threading.Event, 
     key = settings.bootstrap_api_key
     if not ensure_first_key(services.sessions, key.get_secret_value() if key else None, services.secret):
         logger.warning("there is no API key, so nobody can call the API; set FARZI_BOOTSTRAP_API_KEY and start again")
+    _reseal(services)
     if settings.broker_url is not None:
         from app.relay_thread import running_relay  # noqa: PLC0415  embedded mode starts without Celery
 
         stack.enter_context(running_relay(services.sessions, settings.broker_url))
     sender = Sender(TargetPolicy(settings.webhook_allow_private))
-    dispatcher = Dispatcher(services.sessions, services.reading_sessions, SecretBox(services.secret), sender)
+    dispatcher = Dispatcher(services.sessions, services.reading_sessions, services.box, sender)
     stack.enter_context(running_dispatcher(dispatcher))
     return services
+
+
+def _reseal(services: Services) -> None:
+    """Go over to the secret of now, so that the ones before it can be forgotten."""
+    found = reseal(services.sessions, services.box)
+    if found.num_sealed_anew:
+        logger.info("webhook secrets were sealed anew", num_secrets=found.num_sealed_anew)
+    if found.unreadable:
+        logger.warning(
+            "webhook secrets cannot be opened; name the key that sealed them in FARZI_SECRET_KEY_PREVIOUS, or rotate them",
+            endpoint_ids=found.unreadable,
+        )
 
 
 def __getattr__(name: str) -> FastAPI:

@@ -24,8 +24,9 @@ from app.storage import ObjectStore, make_object_store
 from app.tenant_wall import raise_wall
 from app.tenants.quotas import QuotaGuard
 from app.tenants.rate_limits import RateLimiter, make_rate_limiter
-from app.tenants.secret import load_secret
+from app.tenants.secret import ServiceSecrets, load_secrets
 from app.tenants.service import Authenticator
+from app.webhooks.sealing import SecretBox
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,8 @@ class Services:
     sessions: sessionmaker[Session]
     reading_sessions: sessionmaker[Session]
     store: ObjectStore
-    secret: bytes
+    secrets: ServiceSecrets
+    box: SecretBox
     authenticator: Authenticator
     quotas: QuotaGuard
     rate_limiter: RateLimiter | None
@@ -49,6 +51,11 @@ class Services:
     stream_slots: threading.BoundedSemaphore = field(repr=False)
     drawing_slots: threading.BoundedSemaphore = field(repr=False)
     completion_slots: threading.BoundedSemaphore = field(repr=False)
+
+    @property
+    def secret(self) -> bytes:
+        """What digests and seals are keyed with."""
+        return self.secrets.current
 
     def close(self) -> None:
         if self.rate_limiter is not None:
@@ -70,7 +77,7 @@ def open_services(settings: Settings, metrics: HttpMetrics, stopping: threading.
     Raises:
         SettingsError: the data directory cannot be used.
     """
-    secret = load_secret(settings)
+    secrets = load_secrets(settings)
     engine = make_engine(settings)
     raise_wall(engine)
     metrics.watch_pool(engine, MAX_CONNECTIONS)
@@ -81,8 +88,9 @@ def open_services(settings: Settings, metrics: HttpMetrics, stopping: threading.
         sessions=sessions,
         reading_sessions=reading_sessions,
         store=make_object_store(settings),
-        secret=secret,
-        authenticator=Authenticator(secret, make_single_query_session_factory(engine), sessions),
+        secrets=secrets,
+        box=SecretBox(secrets.current, secrets.previous),
+        authenticator=Authenticator(secrets, make_single_query_session_factory(engine), sessions),
         quotas=QuotaGuard(settings),
         rate_limiter=make_rate_limiter(settings, metrics.rate_limit_failures.inc),
         metrics=metrics,

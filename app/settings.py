@@ -61,6 +61,10 @@ class Settings(BaseSettings):
         description="At least 32 characters; keys the HMAC of API keys and seals webhook secrets. Unset in embedded mode: made "
         "once, kept in DATA_DIR.",
     )
+    secret_key_previous: SecretStr | None = Field(
+        None,
+        description="What SECRET_KEY was before, newest first, separated by commas; taken until all has gone over to it.",
+    )
     max_upload_bytes: int = Field(5 * 2**30, ge=1, description="Largest data set that is accepted, in bytes.")
     max_decompressed_bytes: int = Field(
         10 * 2**30, ge=1, description="Largest data set that comes out of a compressed upload, in bytes."
@@ -81,16 +85,16 @@ class Settings(BaseSettings):
     stop_grace_s: float = Field(30.0, gt=0, description="Seconds a run gets to write its checkpoint before it is killed.")
     checkpoint_interval_s: float = Field(60.0, gt=0, description="Longest time between two checkpoints.")
     max_runs: int = Field(3, ge=1, description="Runs a job may lose before it fails with worker_lost.")
-    calibrate: bool = Field(
-        True, description="Whether an idle GPU worker measures its machine, once in 30 days, for estimates."
-    )
-    keep_checkpoints_days: float = Field(
     run_silence_s: float = Field(
         60.0, gt=0, description="Seconds without a sign of life after which a run's process is taken for frozen and killed."
     )
     run_stall_s: float = Field(
         3600.0, gt=0, description="Seconds without a step after which a run is taken for hung and killed."
     )
+    calibrate: bool = Field(
+        True, description="Whether an idle GPU worker measures its machine, once in 30 days, for estimates."
+    )
+    keep_checkpoints_days: float = Field(
         7.0, ge=0, description="Days that the checkpoint of a failed or cancelled job is kept, for a retry."
     )
     torch_threads: int = Field(0, ge=0, description="CPU threads of a run; 0 leaves the choice to torch.")
@@ -152,6 +156,10 @@ class Settings(BaseSettings):
             raise ValueError("FARZI_BOOTSTRAP_API_KEY must have at least 32 characters and begin with 'fz_'")
         if self.secret_key is not None and len(self.secret_key.get_secret_value()) < 32:
             raise ValueError("FARZI_SECRET_KEY must have at least 32 characters")
+        if any(len(previous) < 32 for previous in self.previous_secret_keys):
+            raise ValueError("FARZI_SECRET_KEY_PREVIOUS must have keys of at least 32 characters, separated by commas")
+        if self.secret_key is None and self.previous_secret_keys:
+            raise ValueError("FARZI_SECRET_KEY_PREVIOUS needs FARZI_SECRET_KEY, the key that is to be used from now on")
         if self.secret_key is None and not self.embedded:
             raise ValueError("FARZI_SECRET_KEY is needed with FARZI_BROKER_URL; give at least 32 random characters")
         if self.broker_url is not None and self.database_url is None:
@@ -168,6 +176,10 @@ class Settings(BaseSettings):
     @property
     def allowed_origins(self) -> tuple[str, ...]:
         return _split(self.cors_origins or "")
+
+    @property
+    def previous_secret_keys(self) -> tuple[str, ...]:
+        return _split(self.secret_key_previous.get_secret_value() if self.secret_key_previous else "")
 
     @property
     def resolved_data_dir(self) -> Path:

@@ -13,9 +13,9 @@ from app.pagination import PageQuery, newest_first
 from app.tenants.models import ApiKey, Tenant
 
 
-def find_by_digest(session: Session, digest: bytes) -> tuple[ApiKey | None, datetime]:
-    """Return the key and the time; every request asks for both, so it is one query."""
-    return _find_with_time(session, ApiKey.digest == digest)
+def find_by_digest(session: Session, digests: Sequence[bytes]) -> tuple[ApiKey | None, datetime]:
+    """Return the key that has one of the digests, and the time; every request asks for both, so it is one query."""
+    return _find_with_time(session, ApiKey.digest == digests[0] if len(digests) == 1 else ApiKey.digest.in_(digests))
 
 
 def find_by_id(session: Session, key_id: str) -> tuple[ApiKey | None, datetime]:
@@ -50,6 +50,10 @@ def lock_tenant(session: Session, tenant_id: str) -> None:
 
 def has_keys(session: Session) -> bool:
     return bool(session.scalar(select(func.count()).select_from(ApiKey)))
+
+
+def replace_digest(session: Session, key_id: str, digest: bytes) -> None:
+    session.execute(update(ApiKey).where(ApiKey.id == key_id).values(digest=digest))
 
 
 def mark_used(session: Session, key_id: str, at: datetime) -> None:

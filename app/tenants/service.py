@@ -16,6 +16,7 @@ from app.tenants.audit import AuditAction, record
 from app.tenants.keys import NUM_SHOWN_CHARACTERS, digest_key, is_mistyped, make_key
 from app.tenants.models import ApiKey, Tenant
 from app.tenants.schemas import ApiKeyCreate, Scope
+from app.tenants.secret import ServiceSecrets
 
 LAST_USED_RESOLUTION = timedelta(minutes=5)
 CHALLENGE = {"WWW-Authenticate": "Bearer"}
@@ -40,24 +41,31 @@ class Caller:
 
 
 class Authenticator:
-    """Turns a bearer key into a caller."""
+    """Turns a bearer key into a caller. A key whose digest is of an earlier secret is taken, and gets a new digest."""
 
-    def __init__(self, secret: bytes, reading_sessions: sessionmaker[Session], sessions: sessionmaker[Session]) -> None:
-        self._secret = secret
+    def __init__(
+        self, secrets: ServiceSecrets, reading_sessions: sessionmaker[Session], sessions: sessionmaker[Session]
+    ) -> None:
+        self._secrets = (secrets.current, *secrets.previous)
         self._reading_sessions = reading_sessions
         self._sessions = sessions
 
     def authenticate(self, authorization: str | None) -> Caller:
         """Return the caller that the header ``Authorization`` names, or raise one of the 401 errors."""
         key = _read_bearer(authorization)
+        digests = [digest_key(key, secret) for secret in self._secrets]
         with self._reading_sessions() as session:
-            row, now = repository.find_by_digest(session, digest_key(key, self._secret))
+            row, now = repository.find_by_digest(session, digests)
         if row is None:
             reason = (
                 "its checksum is wrong, so a character is missing or mistyped" if is_mistyped(key) else "it is not known here"
             )
             raise ServiceError("invalid_api_key", f"The API key was not accepted: {reason}.", headers=CHALLENGE)
-        return self._use(row, now)
+        caller = self._use(row, now)
+        if row.digest != digests[0]:
+            with self._sessions.begin() as session:
+                repository.replace_digest(session, row.id, digests[0])
+        return caller
 
     def recognise(self, key_id: str) -> Caller:
         """Return the caller of a key that was shown before, or raise one of the 401 errors: it may have ended since."""

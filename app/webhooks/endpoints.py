@@ -22,7 +22,6 @@ from app.webhooks.schemas import (
     WebhookEndpointOut,
     WebhookEndpointUpdate,
 )
-from app.webhooks.sealing import SecretBox
 from app.webhooks.targets import TargetPolicy
 
 router = APIRouter(prefix="/v1/webhook-endpoints", tags=["Webhooks"], route_class=AuthenticatedRoute)
@@ -37,7 +36,7 @@ def create_webhook_endpoint(body: WebhookEndpointCreate, post: AdminPost, servic
     service.check_url(_policy(services), body.url)
 
     def create(session: Session) -> Answer:
-        row, secret = service.create_endpoint(session, post.tenant_id, body, SecretBox(services.secret))
+        row, secret = service.create_endpoint(session, post.tenant_id, body, services.box)
         return _with_secret(row, secret, 201, {"Location": f"/v1/webhook-endpoints/{row.id}"})
 
     return post.once(create)
@@ -86,7 +85,7 @@ def rotate_webhook_secret(
 
     def rotate(session: Session) -> Answer:
         rotation = body or SecretRotation()
-        row, secret = service.rotate_secret(session, post.tenant_id, endpoint_id, rotation, SecretBox(services.secret))
+        row, secret = service.rotate_secret(session, post.tenant_id, endpoint_id, rotation, services.box)
         return _with_secret(row, secret, 200, {})
 
     return post.once(rotate)

@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 import typer
 
 from farzi_client.cli.failures import UsageProblem
-from farzi_client.cli.output import make_console
+from farzi_client.cli.output import JsonOption, make_console
 
 database = typer.Typer(help="The service's database.", no_args_is_help=True)
 
@@ -64,6 +64,13 @@ def backup(
     """Copy an embedded service while it runs: database, objects and secret."""
     module = load_server_module("app.backup", "farzi db")
     raise typer.Exit(module.main(directory))
+
+
+@database.command()
+def reseal(as_json: JsonOption = False) -> None:
+    """After a change of FARZI_SECRET_KEY: seal webhook secrets under the new one, and name those that no key opens."""
+    module = load_server_module("app.webhooks.resealing", "farzi db")
+    raise typer.Exit(module.main(as_json=as_json))
 
 
 def _provide_first_key() -> None:
