@@ -8,8 +8,20 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from tests.chaos.cluster import Cluster, running_server_cluster
-from tests.chaos.faults import message_storms, run_kills, stale_writers, worker_kills
+from tests.chaos.cluster import Cluster, running_embedded_cluster, running_server_cluster
+from tests.chaos.faults import (
+    api_kills,
+    cancel_races,
+    damaged_checkpoints,
+    fair_share,
+    message_storms,
+    postgres_losses,
+    redis_losses,
+    run_kills,
+    stale_writers,
+    store_faults,
+    worker_kills,
+)
 from tests.chaos.outcome import Outcome
 
 # A job is killed as often as chance has it; how many losses fail one is tested elsewhere.
@@ -45,5 +57,43 @@ _ALL = (
         settings=PATIENT | stale_writers.SETTINGS,
     ),
     Fault("message-storms", "the same message 2 to 10 times, to 8 workers", 500, message_storms.inject),
+    Fault("cancel-races", "cancel racing with the end", 300, cancel_races.inject),
+    Fault(
+        "damaged-checkpoints",
+        "a checkpoint truncated, with a bit flipped, or gone",
+        20,
+        damaged_checkpoints.inject,
+        settings=damaged_checkpoints.SETTINGS,
+    ),
+    Fault("redis-flushes", "Redis flushed", 20, redis_losses.flush),
+    Fault("redis-restarts", "Redis killed and started empty", 20, redis_losses.restart_empty),
+    Fault("redis-away", "Redis away for 60 s", 20, redis_losses.stay_away),
+    Fault(
+        "postgres-restarts",
+        "Postgres crashed and restarted",
+        20,
+        postgres_losses.restart,
+        settings=PATIENT | postgres_losses.SETTINGS,
+    ),
+    Fault(
+        "cut-commits",
+        "connection to Postgres cut in mid-commit, before and after it (as often each)",
+        20,
+        postgres_losses.cut_commits,
+        settings=PATIENT | postgres_losses.SETTINGS,
+    ),
+    Fault("store-errors", "S3 answers 503 to 5 to 20 % of requests", 100, store_faults.errors),
+    Fault("store-latency", "S3 takes 2 s for each request", 100, store_faults.latency),
+    Fault("store-resets", "S3 connection reset in the middle of a body", 100, store_faults.resets),
+    Fault("api-kills", "SIGKILL and restart of the API during submit, upload and stream", 100, api_kills.api),
+    Fault(
+        "embedded-kills",
+        "SIGKILL and restart of an embedded service, everything at once",
+        50,
+        api_kills.embedded,
+        running_embedded_cluster,
+        settings=PATIENT,
+    ),
+    Fault("fair-share", "8 workers, 500 short jobs of 4 tenants, most of one", 500, fair_share.inject),
 )
 FAULTS = {fault.name: fault for fault in _ALL}
