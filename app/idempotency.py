@@ -101,11 +101,7 @@ class Post:
             raise ServiceError(
                 "idempotency_key_reused", f"{HEADER} {key!r} was sent with another request; send a new key with every request."
             )
-        assert record.response_status is not None
-        assert record.response_body is not None
-        return _render(
-            record.response_status, record.response_body, (record.response_headers or {}) | {REPLAYED_HEADER: "true"}
-        )
+        return _render(record.response_status, record.response_body, record.response_headers | {REPLAYED_HEADER: "true"})
 
     def _store(self, session: Session, key: str, answer: Answer) -> None:
         session.add(

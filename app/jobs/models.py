@@ -206,14 +206,18 @@ class OutboxMessage(Base):
 
 
 class IdempotencyRecord(Base):
-    """The answer to a POST with an ``Idempotency-Key``, written in the transaction that makes it true."""
+    """The successful answer to a POST with an ``Idempotency-Key``, written in the transaction that makes it true.
+
+    There is no other state: a request that is being carried out is known by a lock, and one that failed has changed nothing.
+    """
 
     __tablename__ = "idempotency_keys"
+    __table_args__ = (CheckConstraint("response_status BETWEEN 200 AND 299", name="success"),)
 
     tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id"), primary_key=True)
     key: Mapped[str] = mapped_column(String(255), primary_key=True)
     fingerprint: Mapped[str] = mapped_column(String(64), doc="SHA-256 of method, path and body.")
-    response_status: Mapped[int | None] = mapped_column(Integer)
-    response_headers: Mapped[dict[str, str] | None] = mapped_column(JsonObject)
-    response_body: Mapped[str | None] = mapped_column(Text)
+    response_status: Mapped[int] = mapped_column(Integer)
+    response_headers: Mapped[dict[str, str]] = mapped_column(JsonObject)
+    response_body: Mapped[str] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)

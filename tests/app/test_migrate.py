@@ -10,9 +10,12 @@ from pathlib import Path
 
 import pytest
 from alembic import command
-from sqlalchemy import Engine, inspect
+from sqlalchemy import Engine, inspect, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
 
 from app.db import Base, make_engine
+from app.jobs.models import IdempotencyRecord
 from app.migrate import DatabaseError, is_current, main, make_config, prepare, upgrade
 from app.settings import Settings
 
@@ -53,6 +56,37 @@ def test_models_and_migrations_agree(empty: Settings, engine: Engine) -> None:
     upgrade(empty)
     with engine.begin() as connection:
         command.check(make_config(connection))  # raises when autogenerate would find something to do
+
+
+def test_idempotency_keys_without_an_answer_are_forgotten(empty: Settings, engine: Engine) -> None:
+    with engine.begin() as connection:
+        command.upgrade(make_config(connection), "0005")
+        connection.exec_driver_sql("INSERT INTO tenants (id, name, created_at) VALUES ('t', 't', '2026-01-01 00:00:00')")
+        for key, status, headers, body in (
+            ("whole", "201", '\'{"Location": "/x"}\'', "'{}'"),
+            ("bare", "200", "NULL", "'[]'"),
+            ("open", "NULL", "NULL", "NULL"),
+        ):
+            connection.exec_driver_sql(
+                "INSERT INTO idempotency_keys (tenant_id, key, fingerprint, response_status, response_headers, response_body, "
+                f"created_at) VALUES ('t', '{key}', 'f', {status}, {headers}, {body}, '2026-01-01 00:00:00')"
+            )
+        command.upgrade(make_config(connection), "0006")
+
+    def stored() -> list[tuple[str, int, dict[str, str], str]]:
+        with Session(engine) as session:
+            rows = session.scalars(select(IdempotencyRecord).order_by(IdempotencyRecord.key))
+            return [(row.key, row.response_status, row.response_headers, row.response_body) for row in rows]
+
+    whole = [("bare", 200, {}, "[]"), ("whole", 201, {"Location": "/x"}, "{}")]
+    assert stored() == whole
+    for change in ("response_body = NULL", "response_headers = NULL", "response_status = NULL", "response_status = 404"):
+        with pytest.raises(IntegrityError), engine.begin() as connection:
+            connection.exec_driver_sql(f"UPDATE idempotency_keys SET {change}")
+    with engine.begin() as connection:
+        command.downgrade(make_config(connection), "0005")
+        command.upgrade(make_config(connection), "head")
+    assert stored() == whole
 
 
 def test_several_processes_may_upgrade_at_once(empty: Settings, engine: Engine) -> None:
