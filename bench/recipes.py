@@ -80,12 +80,9 @@ def parse_fields(fields: list[str]) -> dict[str, Any]:
 def run(setting: Setting, num_students: int, draws: list[int]) -> dict[str, Any]:
     """Distil once; return validations on the way and at the end."""
     started = time.process_time()
-    teacher = TeacherTraining(setting, 0)
-    while not teacher.finished:
-        teacher.advance()
+    teachers = [train_to_end(setting, i) for i in range(setting.spec.teacher.num_trajectories)]
     teacher_s = time.process_time() - started
-    print(f"teacher {teacher.training.best_value:.4f} at step {teacher.training.best_step}, {teacher_s:.0f} CPU s", flush=True)
-    loop = OuterLoop(setting, [teacher.trajectory()])
+    loop = OuterLoop(setting, [teacher.trajectory() for teacher in teachers])
     curve = []
     while not loop.finished:
         step = loop.advance()
@@ -95,11 +92,20 @@ def run(setting: Setting, num_students: int, draws: list[int]) -> dict[str, Any]
             print(*curve[-1], f"outer loss {step.outer_loss:.3f}", flush=True)
     distil_s = time.process_time() - started - teacher_s
     return {
-        "teacher": {"validation": teacher.training.best_value, "cpu_s": teacher_s},
+        "teacher": {"validation": [teacher.training.best_value for teacher in teachers], "cpu_s": teacher_s},
         "curve": curve,
         "distil_cpu_s": distil_s,
         "students": judge(setting, loop.best, num_students, draws),
     }
+
+
+def train_to_end(setting: Setting, index: int) -> TeacherTraining:
+    """Return one of the teachers, trained."""
+    teacher = TeacherTraining(setting, index)
+    while not teacher.finished:
+        teacher.advance()
+    print(f"teacher {teacher.training.best_value:.4f} at step {teacher.training.best_step}", flush=True)
+    return teacher
 
 
 def judge(setting: Setting, distilled: Distilled, num_students: int, draws: list[int]) -> dict[str, dict[str, Any]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from farzi_core.comparison_plan import list_sides, list_trainings
 from farzi_core.config import PUBLISHED_DRAWS, DataSummary, DistillationSpec
 from farzi_core.costs import count_params
+from farzi_core.data.sequences import BYTES_PER_EVENT
 
 # A process with torch, polars and matplotlib loaded, on a CPU.
 PROCESS_BYTES = 600 * 2**20
@@ -46,9 +47,10 @@ def estimate_distillation_bytes(spec: DistillationSpec, data: DataSummary) -> in
         "free": positions * data.vocab_size,
         "tucker": positions * size.latent_dim // 4 + size.latent_dim * data.vocab_size,
     }[size.parameterization]
+    inputs = BYTES_PER_EVENT * positions if size.inputs == "sampled_events" else 0
     hard = PUBLISHED_DRAWS * positions * (_MEAN_TOKEN_BYTES + _NUMBER_BYTES)
     vocabulary = data.vocab_size * _MEAN_TOKEN_BYTES
-    return number * numbers + hard + vocabulary + estimate_report_bytes(spec)
+    return number * numbers + inputs + hard + vocabulary + estimate_report_bytes(spec)
 
 
 def estimate_report_bytes(spec: DistillationSpec) -> int:

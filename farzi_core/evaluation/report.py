@@ -23,6 +23,7 @@ from farzi_core.comparison_plan import (
     trains_as_teacher,
 )
 from farzi_core.config import Architecture, Baseline
+from farzi_core.data.sequences import BYTES_PER_EVENT
 from farzi_core.data.splits import HeldOutStream
 from farzi_core.distillation.descent import Distilled
 from farzi_core.distillation.setting import Setting
@@ -35,10 +36,15 @@ from farzi_core.evaluation.metrics import bootstrap_ratio, summarise
 from farzi_core.evaluation.sides import SideSize
 from farzi_core.progress import ArtifactFile
 from farzi_core.seeding import derive_seed
-from farzi_core.synthetic.base import BYTES_PER_EVENT
 
 REPORT_NAME = "report.json"
 NUM_RESAMPLES = 1000
+_INPUTS = {
+    "soft_tokens": "students of the summary are shown the soft tokens that they are asked for",
+    "sampled_events": (
+        "students of the summary are shown the events of `input_events`, which teachers made up, and asked for the soft tokens"
+    ),
+}
 LEVEL = 0.95
 
 Report = dict[str, Any]
@@ -212,6 +218,7 @@ def _describe_protocol(setting: Setting) -> dict[str, Any]:
             "seconds of a full-data training to its first look as good as the best of the training on the summary, over the "
             "seconds of the latter to that best look; seed by seed"
         ),
+        "inputs": _INPUTS[spec.synthetic.inputs],
         "bytes": f"every tensor of the synthetic data; real data counted as {BYTES_PER_EVENT} bytes an event",
     }
     return {**_describe_task(setting), **shared, **_describe_baselines(setting)}

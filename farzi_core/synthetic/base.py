@@ -23,8 +23,9 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor
 
+from farzi_core.data.sequences import BYTES_PER_EVENT
+
 LOG_TEMPERATURE = "log_temperature"
-BYTES_PER_EVENT = 4
 
 
 @dataclass(frozen=True, kw_only=True)
