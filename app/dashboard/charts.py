@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from app.dashboard.formatting import figure
 
-WIDTH, HEIGHT = 640, 240
-LEFT, RIGHT, TOP, BOTTOM = 64, 12, 10, 34
+WIDTH, HEIGHT = 440, 220
+LEFT, RIGHT, TOP, BOTTOM = 58, 12, 12, 30
 PLOT_WIDTH, PLOT_HEIGHT = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
 MOST_POINTS = 320
 NUM_TICKS = 4
@@ -117,7 +117,7 @@ def draw_bars(title: str, labels: Sequence[str], counts: Sequence[int]) -> BarCh
         height = round(PLOT_HEIGHT * count / highest, 1)
         left = round(LEFT + index * step + gap / 2, 1)
         bars.append(Bar(left, round(TOP + PLOT_HEIGHT - height, 1), round(step - gap, 1), height, label, count))
-    every = math.ceil(max(len(counts) / 6, max(len(label) for label in labels) * 7.5 / step))
+    every = math.ceil(max(len(counts) / 6, max(len(label) for label in labels) * 9 / step))
     x_ticks = tuple(
         Tick(round(LEFT + (index + 0.5) * step, 1), label) for index, label in enumerate(labels) if index % every == 0
     )

@@ -10,14 +10,14 @@ from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 
 from app.dashboard.charts import BarChart, draw_bars
-from app.dashboard.formatting import figure
+from app.dashboard.formatting import label_times
 from app.dashboard.forms import Form
 from app.dashboard.page_route import InForm, PageRoute, begin_post, redirect
 from app.dashboard.pages import show
 from app.dashboard.schema_form import make_sections, read_values
 from app.datasets import endpoints
 from app.datasets.models import DatasetStatus
-from app.datasets.report_schemas import Histograms, ReportOut, TimeSpan
+from app.datasets.report_schemas import Histograms, ReportOut
 from app.datasets.schemas import DatasetCreate, DatasetOut
 from app.dependencies import DatasetReader, DatasetWriter, InServices
 from app.errors import ServiceError
@@ -135,15 +135,11 @@ def _charts(histograms: Histograms) -> list[BarChart]:
         draw_bars("Items or words by how often they occur", *_binned(histograms.popularity)),
     ]
     if histograms.time:
-        labels = [_time_label(span) for span in histograms.time]
-        charts.append(draw_bars("Events over time", labels, [span.count for span in histograms.time]))
+        title, labels = label_times([span.low for span in histograms.time])
+        charts.append(draw_bars(title, labels, [span.count for span in histograms.time]))
     return charts
 
 
 def _binned(bins: Any) -> tuple[list[str], list[int]]:
     labels = [str(each.low) if each.low == each.high else f"{each.low}-{each.high}" for each in bins]
     return labels, [each.count for each in bins]
-
-
-def _time_label(span: TimeSpan) -> str:
-    return span.low[:10] if isinstance(span.low, str) else figure(span.low, 10)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 MINUTE_S, HOUR_S, DAY_S = 60, 3600, 86400
+# Numbers from 1980 to 2100 are times; smaller ones may count anything.
+OLDEST_S, NEWEST_S = 315_532_800, 4_102_444_800
+SPANS = ((HOUR_S, MINUTE_S, "min", 1, "s"), (DAY_S, HOUR_S, "h", MINUTE_S, "min"), (math.inf, DAY_S, "d", HOUR_S, "h"))
 _UNITS = ("bytes", "kB", "MB", "GB", "TB")
 DASH = "\N{EN DASH}"
 
@@ -36,24 +41,33 @@ def size(num_bytes: float | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Return a time span: ``4.2 s``, ``3 min 20 s``, ``2 h 5 min``."""
+    """Return a time span: ``80 ms``, ``4.2 s``, ``3 min 20 s``, ``2 h 5 min``."""
     if seconds is None:
         return DASH
-    if seconds < 9.95:
-        return f"{seconds:.1f} s"
+    if seconds < 0.95:
+        return f"{1000 * seconds:.0f} ms"
+    if seconds < MINUTE_S - 0.5:
+        return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
     whole = round(seconds)
-    if whole < MINUTE_S:
-        return f"{whole} s"
-    if whole < HOUR_S:
-        return f"{whole // MINUTE_S} min {whole % MINUTE_S} s"
-    if whole < DAY_S:
-        return f"{whole // HOUR_S} h {whole % HOUR_S // MINUTE_S} min"
-    return f"{whole // DAY_S} d {whole % DAY_S // HOUR_S} h"
+    _, large_s, large, small_s, small = next(span for span in SPANS if whole < span[0])
+    return f"{whole // large_s} {large} {whole % large_s // small_s} {small}"
 
 
 def moment(at: datetime | None) -> str:
     """Return a time in UTC, to the second."""
     return DASH if at is None else at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def label_times(times: Sequence[float | str]) -> tuple[str, list[str]]:
+    """Return a title and labels for times of a file: days, where they can be read as such, or the file's own numbers."""
+    if all(isinstance(at, str) for at in times):
+        return "Events over time", [str(at)[:10] for at in times]
+    numbers = [float(at) for at in times]
+    for unit, per_second in (("seconds", 1), ("milliseconds", 1000)):
+        if all(OLDEST_S <= number / per_second <= NEWEST_S for number in numbers):
+            days = [datetime.fromtimestamp(number / per_second, UTC).date().isoformat() for number in numbers]
+            return f"Events over time, read as {unit} since 1970", days
+    return "Events over time, in the file's own unit", [figure(number, 10) for number in numbers]
 
 
 def machine_time(at: datetime) -> str:

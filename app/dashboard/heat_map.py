@@ -22,6 +22,7 @@ NUM_ROWS = 16
 NUM_TOP_EVENTS = 5
 MAX_SOURCE_BYTES = 256 << 20
 MAX_LENGTH = 200
+LONGEST_LABEL = 24
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,11 @@ class HeatMap:
     num_positions: int
     rows: tuple[Row, ...]
     top_events: tuple[tuple[tuple[str, float], ...], ...]
+
+    @property
+    def label_length(self) -> int:
+        """Characters of the longest name that is shown."""
+        return min(LONGEST_LABEL, max(len(row.event) for row in self.rows))
 
 
 def map_sequence(services: Services, artifacts: Mapping[str, Artifact], sequence: int) -> HeatMap | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -138,14 +138,14 @@ def _make_builder(
     rest = []
     for section in sections:
         fields = tuple(field for field in section.fields if field.name not in {*FIRST_FIELDS, "preset"})
-        rest.append(Section(section.name or "numbers", section.hint, fields))
+        rest.append(Section(section.name or "precision", section.hint, fields))
     return Builder(dataset, preset, tuple(by_name[name] for name in FIRST_FIELDS), tuple(rest), filled_in)
 
 
 def _show(
     request: Request, builder: Builder, *, estimate: dict[str, Any] | None = None, error: ServiceError | None = None
 ) -> Response:
-    problems = {problem.pointer: problem.detail for problem in error.problems} if error else {}
+    problems = error.problems if error else ()
     return show(
         request,
         TEMPLATE,
@@ -154,14 +154,14 @@ def _show(
         presets=PRESET_NAMES,
         estimate=estimate,
         error=error,
-        problem_of={field.name: problems.get(SPEC + "/".join(field.path)) for field in builder.fields},
-        other_problems=_without_field(problems, builder),
+        problem_of={field.name: _problem_of(field, problems) for field in builder.fields},
     )
 
 
-def _without_field(problems: dict[str, str], builder: Builder) -> dict[str, str]:
-    pointers = {SPEC + "/".join(field.path) for field in builder.fields}
-    return {pointer: detail for pointer, detail in problems.items() if pointer not in pointers}
+def _problem_of(field: Field, problems: Sequence[FieldProblem]) -> str:
+    """Return what is wrong with a field, or with one of the values in its list."""
+    pointer = SPEC + "/".join(field.path)
+    return "; ".join(each.detail for each in problems if each.pointer == pointer or each.pointer.startswith(f"{pointer}/"))
 
 
 def _ready_datasets(caller: Caller, services: Services) -> list[DatasetOut]:

@@ -45,7 +45,12 @@ class Field:
 
     @property
     def label(self) -> str:
-        return self.path[-1].replace("_", " ").capitalize()
+        return _in_words(self.path[-1]).capitalize()
+
+    @property
+    def full_label(self) -> str:
+        """Label with what the field belongs to."""
+        return ": ".join(_in_words(name) for name in self.path).capitalize()
 
     @property
     def shown_default(self) -> str:
@@ -173,6 +178,10 @@ def _resolve(schema: Mapping[str, Any], part: Mapping[str, Any]) -> Mapping[str,
         return part
     resolved: Mapping[str, Any] = schema["$defs"][reference.removeprefix("#/$defs/")]
     return resolved
+
+
+def _in_words(name: str) -> str:
+    return name.replace("_", " ").replace("num ", "number of ")
 
 
 def _first_line(text: str) -> str:
