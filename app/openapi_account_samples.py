@@ -96,6 +96,7 @@ OF_SCHEMA: dict[str, Any] = {
 OF_OPERATION: dict[str, Any] = {
     "get_usage": {
         "stored_bytes": 2160575,
+        "reserved_bytes": 180000,
         "datasets": 1,
         "active_jobs": 1,
         "jobs_by_status": {"running": 1, "succeeded": 4},

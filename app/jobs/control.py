@@ -71,6 +71,7 @@ def retry_job(session: Session, tenant_id: str, job_id: str, quotas: QuotaGuard)
     job = get_job(session, tenant_id, job_id, lock=True)
     if job.status in {JobStatus.FAILED, JobStatus.CANCELLED}:
         quotas.require_job(session, tenant_id, Queue(job.queue))
+        quotas.require_bytes(session, tenant_id, job.reserved_bytes)
         if find_dataset(session, tenant_id, job.dataset_id, keep=True) is None:
             raise ServiceError("dataset_deleted", f"The job's data set {job.dataset_id} was deleted; upload it again.")
         job.error_code = job.error_message = job.error_retryable = None

@@ -26,6 +26,7 @@ def add_job(
     spec: dict[str, Any] | None = None,
     deadline_s: float | None = None,
     metadata: dict[str, str] | None = None,
+    reserved_bytes: int = 0,
 ) -> Job:
     """Return a new queued job."""
     now = database_now(session)
@@ -40,6 +41,7 @@ def add_job(
         user_metadata={},
         status=JobStatus.QUEUED,
         deadline_s=deadline_s,
+        reserved_bytes=reserved_bytes,
         request_id=current_request().request_id,
         traceparent=current_request().traceparent,
         created_at=now,

@@ -15,7 +15,6 @@ from app.jobs import control, repository, service
 from app.jobs.deletion import delete_job as delete_whole_job
 from app.jobs.models import Job
 from app.jobs.schemas import JobCreate, JobOut, JobPatch, JobQuery, MetricPointOut
-from app.jobs.states import QUEUE_OF_KIND, JobKind
 from app.jobs.submitting import submit_job
 from app.pagination import make_page
 from app.schemas import Page
@@ -46,8 +45,7 @@ def create_job(body: JobCreate, post: JobPost, services: InServices) -> Response
     """
 
     def submit(session: Session) -> Answer:
-        services.quotas.require_job(session, post.tenant_id, QUEUE_OF_KIND[JobKind(body.kind)])
-        job = submit_job(session, post.tenant_id, body)
+        job = submit_job(session, post.tenant_id, body, services.quotas)
         return Answer(202, service.present_job(session, job), {"Location": f"/v1/jobs/{job.id}"})
 
     return post.once(submit)

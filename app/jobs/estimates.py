@@ -97,7 +97,7 @@ def estimate(session: Session, kind: JobKind, spec: DistillationSpec, data: Data
     outcomes = _recent_outcomes(session, machine, kind)
     seconds = correct([row.actual_seconds / row.predicted_seconds for row in outcomes], machine.error)
     memory = correct([row.actual_memory_bytes / row.predicted_memory_bytes for row in outcomes], machine.error)
-    output = correct([row.actual_output_bytes / row.predicted_output_bytes for row in outcomes], machine.error)
+    output = _correct_output(outcomes, machine)
     return Estimate(
         Correction(prediction.seconds * seconds.p50, prediction.seconds * seconds.p90),
         round(prediction.memory_bytes * memory.p50),
@@ -108,6 +108,13 @@ def estimate(session: Session, kind: JobKind, spec: DistillationSpec, data: Data
     )
 
 
+def estimate_output_bytes(session: Session, kind: JobKind, spec: DistillationSpec, data: DataSummary) -> int:
+    """Return the bytes of a job's result alone, the same as :func:`estimate` says, without planning its work."""
+    machine = find_machine(session)
+    outcomes = _recent_outcomes(session, machine, kind)
+    return round(_output_bytes(kind, spec, data) * _correct_output(outcomes, machine).p50)
+
+
 def predict(kind: JobKind, spec: DistillationSpec, data: DataSummary, calibration: Calibration) -> Prediction:
     """Return what the model says of a job."""
     times = StepTimes(spec, WorkSize.of(data, spec), calibration)
@@ -116,8 +123,7 @@ def predict(kind: JobKind, spec: DistillationSpec, data: DataSummary, calibratio
     phases = {"startup": times.startup, "teacher": 0.0, "distillation": 0.0, "evaluation": 0.0, "artifacts": 0.0}
     for name, seconds in planned.items():
         phases[name if name in phases else "evaluation"] += seconds
-    output_bytes = estimate_distillation_bytes(spec, data) if is_distillation else estimate_report_bytes(spec)
-    return Prediction(phases, estimate_memory_bytes(spec, data), output_bytes)
+    return Prediction(phases, estimate_memory_bytes(spec, data), _output_bytes(kind, spec, data))
 
 
 def correct(ratios: Sequence[float], error: float) -> Correction:
@@ -182,6 +188,14 @@ def effective_spec(session: Session, job: Job) -> DistillationSpec:
         return DistillationSpec.model_validate(job.spec)
     source = DistillationSpec.model_validate(session.get_one(Job, job.source_job_id).spec)
     return apply_evaluation(EvaluationSpec.model_validate(job.spec), source)
+
+
+def _output_bytes(kind: JobKind, spec: DistillationSpec, data: DataSummary) -> int:
+    return estimate_distillation_bytes(spec, data) if kind == JobKind.DISTILLATION else estimate_report_bytes(spec)
+
+
+def _correct_output(outcomes: Sequence[EstimateOutcome], machine: Machine) -> Correction:
+    return correct([row.actual_output_bytes / row.predicted_output_bytes for row in outcomes], machine.error)
 
 
 def _recent_outcomes(session: Session, machine: Machine, kind: JobKind) -> Sequence[EstimateOutcome]:

@@ -54,6 +54,9 @@ class Job(Base):
     stop_requested: Mapped[str | None] = mapped_column(String(16), doc="A StopRequest the supervisor has not carried out yet.")
     deadline_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     deadline_s: Mapped[float | None] = mapped_column(Float)
+    reserved_bytes: Mapped[int] = mapped_column(
+        BigInteger, default=0, server_default="0", doc="What its result is expected to have; counts while the job is not over."
+    )
     available_at: Mapped[datetime | None] = mapped_column(UtcDateTime, doc="A retry after a failure is not claimed before.")
     lease_token: Mapped[int] = mapped_column(BigInteger, default=0)
     lease_expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

@@ -13,11 +13,13 @@ from app.datasets.repository import find_dataset
 from app.datasets.sizes import summarise_ready
 from app.errors import FieldProblem, ServiceError
 from app.jobs.creation import add_job
+from app.jobs.estimates import estimate_output_bytes
 from app.jobs.models import Job
 from app.jobs.schemas import JobCreate
 from app.jobs.service import get_job
-from app.jobs.states import JobKind, JobStatus
+from app.jobs.states import QUEUE_OF_KIND, JobKind, JobStatus
 from app.problems import field_problems, summarise
+from app.tenants.quotas import QuotaGuard
 from farzi_core.config import DataSummary, DistillationSpec, SpecProblem, Task, find_data_problems
 from farzi_core.errors import ConfigError
 from farzi_core.evaluation_spec import apply_evaluation, find_evaluation_problems, resolve_evaluation
@@ -44,9 +46,12 @@ class Submission:
     data: DataSummary
 
 
-def submit_job(session: Session, tenant_id: str, body: JobCreate) -> Job:
-    """Queue a job."""
+def submit_job(session: Session, tenant_id: str, body: JobCreate, quotas: QuotaGuard) -> Job:
+    """Queue a job, and reserve what its result is expected to take."""
+    quotas.require_job(session, tenant_id, QUEUE_OF_KIND[JobKind(body.kind)])
     submission = check_submission(session, tenant_id, body)
+    output_bytes = estimate_output_bytes(session, submission.kind, submission.effective, submission.data)
+    quotas.require_bytes(session, tenant_id, output_bytes)
     return add_job(
         session,
         tenant_id,
@@ -56,6 +61,7 @@ def submit_job(session: Session, tenant_id: str, body: JobCreate) -> Job:
         spec=submission.spec,
         deadline_s=body.deadline_s,
         metadata=body.metadata,
+        reserved_bytes=output_bytes,
     )
 
 

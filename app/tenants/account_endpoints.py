@@ -24,6 +24,7 @@ def get_usage(caller: JobReader, services: InServices) -> UsageOut:
         seconds = usage.split_run_seconds(session, caller.tenant_id, now)
         return UsageOut(
             stored_bytes=usage.count_stored_bytes(session, caller.tenant_id),
+            reserved_bytes=usage.count_reserved_bytes(session, caller.tenant_id),
             datasets=usage.count_datasets(session, caller.tenant_id),
             active_jobs=usage.count_active_jobs(session, caller.tenant_id),
             jobs_by_status=usage.count_jobs_by_status(session, caller.tenant_id),

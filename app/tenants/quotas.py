@@ -12,10 +12,16 @@ from app.errors import ServiceError
 from app.jobs.states import Queue
 from app.settings import Settings
 from app.tenants.models import Tenant
-from app.tenants.usage import count_active_jobs, count_datasets, count_stored_bytes, sum_month_seconds
+from app.tenants.usage import (
+    count_active_jobs,
+    count_datasets,
+    count_reserved_bytes,
+    count_stored_bytes,
+    sum_month_seconds,
+)
 
 REMEDIES = {
-    "stored_bytes": "delete data sets that are not needed, or ask the operator for a higher quota",
+    "stored_bytes": "delete data sets or jobs that are not needed, or ask the operator for a higher quota",
     "datasets": "delete data sets that are not needed, or ask the operator for a higher quota",
     "active_jobs": "wait for jobs to end, or cancel some",
     "gpu_seconds_per_month": "wait for the next month (UTC), or ask the operator for a higher quota",
@@ -60,10 +66,11 @@ class QuotaGuard:
             _require("datasets", count_datasets(session, tenant_id), 1, limit)
 
     def require_bytes(self, session: Session, tenant_id: str, size_bytes: int) -> None:
-        """Raise quota_exceeded unless ``size_bytes`` more may be stored in this transaction."""
+        """Raise quota_exceeded unless ``size_bytes`` more may be stored, or reserved, in this transaction."""
         limit = self._limits_to_keep(session, tenant_id, "stored_bytes").stored_bytes
         if limit is not None:
-            _require("stored_bytes", count_stored_bytes(session, tenant_id), size_bytes, limit)
+            reserved = count_reserved_bytes(session, tenant_id)
+            _require("stored_bytes", count_stored_bytes(session, tenant_id) + reserved, size_bytes, limit, reserved)
 
     def require_job(self, session: Session, tenant_id: str, queue: Queue) -> None:
         """Raise quota_exceeded unless one more job may wait for ``queue`` in this transaction."""
@@ -99,21 +106,24 @@ class QuotaGuard:
             if used_s >= limit_s or used_s + seconds > limit_s:
                 return _exceeded(name, round(used_s, 1), limit_s)
         if limits.stored_bytes is not None:
-            used = count_stored_bytes(session, tenant_id)
+            reserved = count_reserved_bytes(session, tenant_id)
+            used = count_stored_bytes(session, tenant_id) + reserved
             if used > limits.stored_bytes or used + output_bytes > limits.stored_bytes:
-                return _exceeded("stored_bytes", used, limits.stored_bytes)
+                return _exceeded("stored_bytes", used, limits.stored_bytes, reserved=reserved)
         return None
 
 
-def _require(name: str, used: int, wanted: int, limit: int) -> None:
+def _require(name: str, used: int, wanted: int, limit: int, reserved: int = 0) -> None:
     if used + wanted > limit:
-        raise _exceeded(name, used, limit, wanted)
+        raise _exceeded(name, used, limit, wanted, reserved=reserved)
 
 
-def _exceeded(name: str, used: float, limit: int, wanted: int | None = None) -> ServiceError:
+def _exceeded(name: str, used: float, limit: int, wanted: int | None = None, *, reserved: int = 0) -> ServiceError:
+    """Return the refusal; ``reserved`` of what is used is for results of jobs that are not over."""
+    kept = f", {reserved} of them reserved for results of jobs that are not over" if reserved else ""
     more = "" if wanted is None else f", and this needs {wanted} more"
     return ServiceError(
         "quota_exceeded",
-        f"The quota {name} allows {limit}; {used} are used{more}: {REMEDIES[name]}.",
+        f"The quota {name} allows {limit}; {used} are used{kept}{more}: {REMEDIES[name]}.",
         members={"quota": {"name": name, "limit": limit, "used": used}},
     )

@@ -76,6 +76,9 @@ class UsageOut(OutputModel):
     """What the tenant uses, summed at the time of the request."""
 
     stored_bytes: int = Field(description="Bytes of uploads and of artifacts.")
+    reserved_bytes: int = Field(
+        description="Bytes that results of jobs which are not over are expected to have; the quota counts them too."
+    )
     datasets: int
     active_jobs: int = Field(description="Jobs that are not over.")
     jobs_by_status: dict[str, int]

@@ -44,6 +44,14 @@ def count_stored_bytes(session: Session, tenant_id: str) -> int:
     return sum(int(session.scalar(query) or 0) for query in (uploads, artifacts, under_way))
 
 
+def count_reserved_bytes(session: Session, tenant_id: str) -> int:
+    """Bytes that the results of jobs which are not over are expected to have; what is published counts as stored instead."""
+    reserved = select(func.coalesce(func.sum(Job.reserved_bytes), 0)).where(
+        Job.tenant_id == tenant_id, Job.status.in_(ACTIVE_STATUSES)
+    )
+    return int(session.scalar(reserved) or 0)
+
+
 def count_datasets(session: Session, tenant_id: str) -> int:
     mine = select(func.count()).select_from(Dataset).where(Dataset.tenant_id == tenant_id, Dataset.deleted_at.is_(None))
     return session.scalar(mine) or 0

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
+from app.datasets.models import Dataset
+from app.jobs.models import Artifact, Job
 from app.jobs.states import Queue
 from app.services import Services
 from app.settings import Settings
 from app.tenants.models import Tenant
 from app.tenants.quotas import QUOTA_NAMES, QuotaGuard, Quotas
 from app.tenants.schemas import QuotasOut
-from tests.app.driving import CONTENT, SMALL_SPEC, claim_job, code_of, declare, make_ready, submit
+from tests.app.driving import CONTENT, SMALL_SPEC, claim_job, code_of, declare, make_ready, submit, succeed
 
 
 def set_quotas(services: Services, **limits: int | None) -> None:
@@ -113,7 +116,7 @@ def test_many_at_once_do_not_pass_together(client: TestClient, services: Service
     statuses = at_once(lambda: client.post("/v1/datasets", json=declaration).status_code, 8)
     assert sorted(statuses) == [201] * 3 + [403] * 5
     ids = [declare_without_quota(client, services) for _ in range(6)]
-    set_quotas(services, datasets=None, stored_bytes=stored_bytes(client) + 3 * len(CONTENT))
+    set_quotas(services, datasets=None, stored_bytes=taken_bytes(client) + 3 * len(CONTENT))
     waiting = iter(ids)
     statuses = at_once(lambda: client.put(f"/v1/datasets/{next(waiting)}/content", content=CONTENT).status_code, 6)
     assert sorted(statuses) == [202] * 3 + [403] * 3
@@ -124,9 +127,74 @@ def declare_without_quota(client: TestClient, services: Services) -> str:
     return declare(client)
 
 
-def stored_bytes(client: TestClient) -> int:
-    used: int = client.get("/v1/usage").json()["stored_bytes"]
-    return used
+def taken_bytes(client: TestClient) -> int:
+    """Return what counts for the quota: what is stored and what is reserved."""
+    usage = client.get("/v1/usage").json()
+    taken: int = usage["stored_bytes"] + usage["reserved_bytes"]
+    return taken
+
+
+def test_what_a_result_will_take_is_reserved(client: TestClient, services: Services, tmp_path: Path) -> None:
+    dataset_id = make_ready(client, services)
+    body = {"kind": "distillation", "dataset_id": dataset_id, "spec": SMALL_SPEC}
+
+    def used() -> tuple[int, int]:
+        usage = client.get("/v1/usage").json()
+        check_sums(services, usage)
+        return usage["stored_bytes"], usage["reserved_bytes"]
+
+    expected = client.post("/v1/jobs/estimate", json=body).json()["output_bytes"]
+    assert expected > 1000
+    assert used() == (len(CONTENT), 0)
+    first, second = submit(client, dataset_id), submit(client, dataset_id)
+    assert used() == (len(CONTENT), 2 * expected)
+    lease = claim_job(services, first)
+    assert used() == (len(CONTENT), 2 * expected), "while it runs too"
+    succeed(services, lease, tmp_path, {"report.json": b"x" * (expected + 7)})
+    stored = len(CONTENT) + expected + 7
+    assert used() == (stored, expected), "what is published counts as it is"
+    client.post(f"/v1/jobs/{second}/pause")
+    assert used() == (stored, expected)
+    client.post(f"/v1/jobs/{second}/cancel")
+    assert used() == (stored, 0)
+
+    set_quotas(services, stored_bytes=stored + expected - 1)
+    assert client.post("/v1/jobs/estimate", json=body).json()["would_exceed_quota"]
+    for refused in (client.post("/v1/jobs", json=body), client.post(f"/v1/jobs/{second}/retry")):
+        assert code_of(refused, 403) == "quota_exceeded"
+        assert refused.json()["quota"] == {"name": "stored_bytes", "limit": stored + expected - 1, "used": stored}
+    assert used() == (stored, 0), "a refusal reserves nothing"
+    set_quotas(services, stored_bytes=stored + expected)
+    assert not client.post("/v1/jobs/estimate", json=body).json()["would_exceed_quota"]
+    assert client.post(f"/v1/jobs/{second}/retry").status_code == 200
+    assert used() == (stored, expected)
+    refused = client.put(f"/v1/datasets/{declare(client)}/content", content=CONTENT)
+    assert code_of(refused, 403) == "quota_exceeded", "an upload cannot take what is reserved"
+    assert refused.json()["quota"]["used"] == stored + expected
+    assert f"{expected} of them reserved" in refused.json()["detail"]
+    client.post(f"/v1/jobs/{second}/cancel")
+    client.delete(f"/v1/jobs/{first}")
+    assert used() == (len(CONTENT), 0)
+
+
+def test_reservations_at_once_do_not_pass_together(client: TestClient, services: Services) -> None:
+    dataset_id = make_ready(client, services)
+    body = {"kind": "distillation", "dataset_id": dataset_id, "spec": SMALL_SPEC}
+    expected = client.post("/v1/jobs/estimate", json=body).json()["output_bytes"]
+    set_quotas(services, stored_bytes=len(CONTENT) + 3 * expected)
+    statuses = at_once(lambda: client.post("/v1/jobs", json=body).status_code, 8)
+    assert sorted(statuses) == [202] * 3 + [403] * 5
+    assert client.get("/v1/usage").json()["reserved_bytes"] == 3 * expected
+
+
+def check_sums(services: Services, usage: dict[str, Any]) -> None:
+    """Compare what the service says with the rows, summed here."""
+    with services.reading_sessions() as session:
+        jobs = {job.id: job for job in session.query(Job) if job.deleted_at is None}
+        published = sum(artifact.size_bytes for artifact in session.query(Artifact) if artifact.job_id in jobs)
+        uploaded = sum(dataset.size_bytes or 0 for dataset in session.query(Dataset) if dataset.deleted_at is None)
+        reserved = sum(job.reserved_bytes for job in jobs.values() if job.ended_at is None)
+    assert (usage["stored_bytes"], usage["reserved_bytes"]) == (published + uploaded, reserved)
 
 
 def test_settings_are_the_defaults_and_a_tenants_own_limits_win(client: TestClient, services: Services) -> None:
@@ -148,7 +216,7 @@ def test_the_estimate_can_ask_before(client: TestClient, services: Services) -> 
             return services.quotas.would_exceed_quota(session, tenant_id, Queue.GPU, seconds=seconds, output_bytes=output_bytes)
 
     assert not exceeds()
-    set_quotas(services, gpu_seconds_per_month=100, stored_bytes=1000)
+    set_quotas(services, gpu_seconds_per_month=100, stored_bytes=taken_bytes(client) + 999)
     assert not exceeds()
     assert exceeds(seconds=101.0)
     assert exceeds(output_bytes=1000)
