@@ -14,18 +14,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import json
 import os
 import platform
-import subprocess
 import sys
 import tempfile
-import time
-from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -33,205 +26,18 @@ from urllib.request import Request, urlopen
 
 from app.datasets.models import Dataset
 from app.db import make_engine, make_session_factory
-from app.migrate import upgrade
 from app.settings import Settings
 from app.tenants.models import Tenant
+from bench.load_generator import CONNECTIONS, STEADY_PER_S, Call, as_fast_as_it_goes, at_a_steady_rate, open_streams
 from bench.load_page import render_table
+from bench.load_servers import KEY, MLFLOW, PROCESSES, serving_empty, serving_farzi, serving_mlflow
 from tests.services.postgres import PostgresServer, running_postgres
-from tests.services.processes import free_ports, running_server
 from tests.services.redis import running_redis
 from tests.services.rows import add_job
 
-ROOT = Path(__file__).resolve().parents[1]
-RESULTS = ROOT / "bench" / "results" / "load.json"
-MLFLOW = "mlflow==3.17.2"
-KEY = "fz_bench-0123456789-0123456789-0123456789"
-PROCESSES = 2
-CONNECTIONS = 16
-STEADY_PER_S = 20
+RESULTS = Path(__file__).parent / "results" / "load.json"
 STREAMS = 200
 SPEC = {"preset": "quick", "synthetic": {"num_sequences": 10, "sequence_length": 20}}
-EMPTY = "from fastapi import FastAPI\napp = FastAPI()\n@app.get('/empty')\ndef empty() -> dict[str, str]:\n    return {}\n"
-
-
-@dataclass(frozen=True)
-class Call:
-    """One HTTP request that is sent again and again."""
-
-    port: int
-    method: str
-    path: str
-    headers: dict[str, str] = field(default_factory=dict)
-    body: bytes = b""
-
-    @property
-    def wire(self) -> bytes:
-        lines = [f"{self.method} {self.path} HTTP/1.1", f"Host: 127.0.0.1:{self.port}", f"Content-Length: {len(self.body)}"]
-        lines += [f"{name}: {value}" for name, value in self.headers.items()]
-        return "\r\n".join(lines).encode() + b"\r\n\r\n" + self.body
-
-
-@dataclass
-class Answers:
-    """What came back: seconds of each answer, and how often each status."""
-
-    seconds: list[float] = field(default_factory=list)
-    statuses: Counter[int] = field(default_factory=Counter)
-
-    def summary(self, took_s: float) -> dict[str, Any]:
-        ordered = sorted(self.seconds)
-        at = {name: round(1000 * ordered[int(share * (len(ordered) - 1))], 2) for name, share in PERCENTILES.items()}
-        return {
-            "answers": len(ordered),
-            "per_s": round(len(ordered) / took_s, 1),
-            "ms": at,
-            "statuses": {str(status): count for status, count in sorted(self.statuses.items())},
-        }
-
-
-PERCENTILES = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
-
-
-async def as_fast_as_it_goes(call: Call, seconds: float) -> dict[str, Any]:
-    """Send the next request when the last is answered, on every connection."""
-    answers, began = Answers(), time.perf_counter()
-
-    async def repeat() -> None:
-        reader, writer = await asyncio.open_connection("127.0.0.1", call.port)
-        while time.perf_counter() - began < seconds:
-            await _exchange(reader, writer, call.wire, time.perf_counter(), answers)
-        writer.close()
-
-    await asyncio.gather(*(repeat() for _ in range(CONNECTIONS)))
-    return answers.summary(time.perf_counter() - began)
-
-
-async def at_a_steady_rate(call: Call, seconds: float) -> dict[str, Any]:
-    """Send requests at fixed moments, whether or not the server keeps up; late ones count from when they were due."""
-    answers, began = Answers(), time.perf_counter()
-    due = asyncio.Queue[float]()
-
-    async def repeat() -> None:
-        reader, writer = await asyncio.open_connection("127.0.0.1", call.port)
-        while (due_at := await due.get()) >= 0:
-            await _exchange(reader, writer, call.wire, due_at, answers)
-        writer.close()
-
-    workers = [asyncio.create_task(repeat()) for _ in range(CONNECTIONS)]
-    for number in range(int(seconds * STEADY_PER_S)):
-        due_at = began + number / STEADY_PER_S
-        await asyncio.sleep(max(0.0, due_at - time.perf_counter()))
-        due.put_nowait(due_at)
-    for _ in workers:
-        due.put_nowait(-1.0)
-    await asyncio.gather(*workers)
-    return answers.summary(time.perf_counter() - began)
-
-
-async def _exchange(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, wire: bytes, since: float, answers: Answers
-) -> None:
-    writer.write(wire)
-    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
-    length = head.partition("content-length:")[2].partition("\r\n")[0]
-    await reader.readexactly(int(length))
-    answers.seconds.append(time.perf_counter() - since)
-    answers.statuses[int(head[9:12])] += 1
-
-
-@contextlib.asynccontextmanager
-async def open_streams(call: Call, count: int) -> Any:
-    """Keep event streams open and read; yields how many were answered 200, and fails if one ends before the block does."""
-    ended: list[int] = []
-
-    async def read(reader: asyncio.StreamReader, number: int) -> None:
-        while await reader.read(65536):
-            pass
-        ended.append(number)
-
-    writers, tasks = [], []
-    for number in range(count):
-        reader, writer = await asyncio.open_connection("127.0.0.1", call.port)
-        writer.write(call.wire)
-        head = await reader.readuntil(b"\r\n\r\n")
-        assert head.startswith(b"HTTP/1.1 200"), head
-        writers.append(writer)
-        tasks.append(asyncio.create_task(read(reader, number)))
-    yield len(writers)
-    assert not ended, f"{len(ended)} streams ended early"
-    for task in tasks:
-        task.cancel()
-    for writer in writers:
-        writer.close()
-
-
-@contextmanager
-def serving_farzi(postgres: PostgresServer, redis_url: str, directory: Path) -> Iterator[tuple[int, Settings]]:
-    """Run the API with two processes, as an operator would: settings' defaults, but no rate limit."""
-    postgres.execute("CREATE DATABASE farzi")
-    (port,) = free_ports(1)
-    settings = Settings.model_validate(
-        {
-            "database_url": postgres.url_of("farzi"),
-            "broker_url": redis_url,
-            "secret_key": "s" * 32,
-            "data_dir": directory,
-            "bootstrap_api_key": KEY,
-            "api_processes": PROCESSES,
-            "rate_limit_per_s": 0,
-            "port": port,
-        }
-    )
-    upgrade(settings)
-    from app.serve import environment_of  # noqa: PLC0415  it brings the whole server along
-
-    command = [sys.executable, "-c", "import sys; from app.serve import run; sys.exit(run())"]
-    with running_server(command, directory / "api.log", _answers(port, "/readyz"), environment=environment_of(settings)):
-        yield port, settings
-
-
-@contextmanager
-def serving_empty(directory: Path) -> Iterator[int]:
-    """Run an application that answers ``{}`` and does nothing else."""
-    (port,) = free_ports(1)
-    (directory / "empty_application.py").write_text(EMPTY)
-    command = [sys.executable, "-m", "uvicorn", "empty_application:app", "--port", str(port), "--workers", str(PROCESSES)]
-    command += ["--no-access-log", "--app-dir", str(directory)]
-    with running_server(command, directory / "empty.log", _answers(port, "/empty")):
-        yield port
-
-
-@contextmanager
-def serving_mlflow(postgres: PostgresServer, directory: Path) -> Iterator[int]:
-    """Run an MLflow tracking server on the same Postgres."""
-    environment = ROOT / ".make" / "mlflow"
-    if not (environment / "bin" / "mlflow").exists():
-        subprocess.run([sys.executable, "-m", "venv", environment], check=True)
-        subprocess.run([environment / "bin" / "pip", "install", "--quiet", MLFLOW, "psycopg[binary]"], check=True)
-    postgres.execute("CREATE DATABASE mlflow")
-    (port,) = free_ports(1)
-    url = postgres.url_of("mlflow").replace("postgresql+psycopg://", "postgresql://")
-    command = [environment / "bin" / "mlflow", "server", "--backend-store-uri", url, "--port", str(port)]
-    command += ["--host", "127.0.0.1", "--workers", str(PROCESSES), "--artifacts-destination", str(directory / "mlflow")]
-    with running_server(list(map(str, command)), directory / "mlflow.log", _answers(port, "/health", patience_s=120)):
-        yield port
-
-
-def _answers(port: int, path: str, *, patience_s: float = 0.0) -> Callable[[], bool]:
-    """Return whether the server answers; a slow starter is waited for inside, because who asks gives up after half a minute."""
-
-    def ask() -> bool:
-        give_up_at = time.monotonic() + patience_s
-        while True:
-            try:
-                with urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
-                    return bool(answer.status == 200)
-            except OSError:
-                if time.monotonic() >= give_up_at:
-                    return False
-                time.sleep(0.5)
-
-    return ask
 
 
 def post(port: int, path: str, body: dict[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import json
 
-from bench.load import PERCENTILES, RESULTS, Answers, Call
+from bench.load import RESULTS
+from bench.load_generator import PERCENTILES, Answers, Call
 from bench.load_page import render_table
 from tests.project.repository import read
 

@@ -158,6 +158,7 @@ def many_jobs(services: Services) -> tuple[str, str]:
     return dataset.tenant_id, template.id
 
 
+@pytest.mark.parametrize("settings", [pytest.param("servers", marks=pytest.mark.service)], indirect=True)
 def test_no_list_reads_every_job(services: Services, client: TestClient, many_jobs: tuple[str, str]) -> None:
     del client
     tenant_id, job_id = many_jobs
@@ -174,9 +175,3 @@ def test_no_list_reads_every_job(services: Services, client: TestClient, many_jo
         assert repository.find_job(session, tenant_id, job_id) is not None
         repository.is_being_evaluated(session, job_id)
         assert not [plan for plan in found if "Seq Scan" in plan], found
-
-
-@pytest.fixture(autouse=True)
-def _plans_only_on_postgres(request: pytest.FixtureRequest) -> None:
-    if "many_jobs" in request.fixturenames and "embedded" in request.node.name:
-        pytest.skip("plans of Postgres")
