@@ -1,4 +1,4 @@
-"""The servers whose answers are timed: Farzi's API, an application that does nothing, and MLflow; all with as many processes."""
+"""The servers whose answers are timed: Farzi's API, an application that does nothing, and MLflow, alike in processes."""
 
 from __future__ import annotations
 
