@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import httpx
 import torch
 from starlette.testclient import TestClient
 
@@ -33,7 +34,7 @@ HISTOGRAMS = {
 }
 
 
-def make_ready_with_report(client: TestClient, services: Services, name: str = MARKUP) -> str:
+def make_ready_with_report(client: TestClient | httpx.Client, services: Services, name: str = MARKUP) -> str:
     """Return the id of a ready data set whose report has everything a report can have."""
     dataset_id = upload(client, name=name, metadata={"team": MARKUP})
     lease = claim_validation(services, dataset_id)
@@ -71,7 +72,7 @@ def make_ready_with_report(client: TestClient, services: Services, name: str = M
     return dataset_id
 
 
-def make_refused(client: TestClient, services: Services) -> str:
+def make_refused(client: TestClient | httpx.Client, services: Services) -> str:
     """Return the id of a data set that was refused for a row."""
     dataset_id = upload(client)
     lease = claim_validation(services, dataset_id)
@@ -136,7 +137,9 @@ def run_a_little(services: Services, lease: Lease) -> None:
     writer.flush()
 
 
-def publish_result(client: TestClient, services: Services, dataset_id: str, directory: Path, **fields: Any) -> str:
+def publish_result(
+    client: TestClient | httpx.Client, services: Services, dataset_id: str, directory: Path, **fields: Any
+) -> str:
     """Return the id of a job that has succeeded with every file."""
     job_id = submit(client, dataset_id, **fields)
     lease = claim_job(services, job_id)
