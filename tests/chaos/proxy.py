@@ -6,6 +6,7 @@ It knows nothing of the service. Of HTTP it knows where a request begins, of Pos
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import re
 import socket
@@ -211,4 +212,5 @@ def linger_nothing(writer: asyncio.StreamWriter) -> None:
     """Let the end of the connection be a reset."""
     raw = writer.get_extra_info("socket")
     if raw is not None and raw.family != socket.AF_UNIX:
-        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
+        with contextlib.suppress(OSError):  # closed by the other side already
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")

@@ -263,7 +263,7 @@ class LifeCycle(RuleBasedStateMachine):
 def test_every_life_is_as_the_model_says(session_factory: sessionmaker[Session]) -> None:
     machine = type("LifeCycleOnOneDatabase", (LifeCycle,), {"sessions": session_factory})
     cheap = settings(
-        max_examples=25,
+        max_examples=60,
         stateful_step_count=8,
         deadline=None,
         derandomize=True,
