@@ -21,13 +21,12 @@ RECEIVED = "Received by your endpoint"
 Description = dict[str, Any]
 
 
-def render_api_page(description: Description, url: str) -> str:
-    """Return the page for an OpenAPI description; ``url`` is where its reader has found the service."""
+def render_api_page(description: Description) -> str:
+    """Return the page for an OpenAPI description; it says nothing of the request, whose ``Host`` anybody may choose."""
     info = description["info"]
     return _environment.get_template("api_page.html.j2").render(
         title=f"{info['title']} {info['version']}",
         description=info["description"],
-        url=url,
         groups=[_group(tag, description) for tag in description["tags"]] + [_received(description)],
     )
 

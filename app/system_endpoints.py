@@ -48,4 +48,7 @@ def openapi(request: Request) -> JSONResponse:
 @router.get("/docs", include_in_schema=False)
 def docs(request: Request) -> HTMLResponse:
     policy = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
-    return HTMLResponse(render_api_page(request.app.openapi(), str(request.base_url).rstrip("/")), headers=policy)
+    state = request.app.state
+    if not hasattr(state, "api_page"):  # nobody needs a key to ask for it, so it has to cost little
+        state.api_page = render_api_page(request.app.openapi())
+    return HTMLResponse(state.api_page, headers=policy)
