@@ -25,6 +25,7 @@ from farzi_core.data.sequences import SequenceDataset
 from farzi_core.distillation.checkpoint import Checkpoint
 from farzi_core.distillation.descent import Distilled
 from farzi_core.distillation.outer_loop import OuterLoop, OuterStep
+from farzi_core.distillation.random_reference import measure_random_sequences
 from farzi_core.distillation.setting import Setting, prepare_setting
 from farzi_core.evaluation.comparison import Comparison
 from farzi_core.evaluation.figures import Series
@@ -88,6 +89,7 @@ class DistillationPipeline(Pipeline):
         self._outer_loop: OuterLoop | None = None
         self._history = History()
         self._outer_loop_s = 0.0
+        self._random_validation: float | None = None
         self._unannounced: ValidationMeasured | None = None
 
     @classmethod
@@ -201,6 +203,10 @@ class DistillationPipeline(Pipeline):
         if teacher:
             best = min(teacher) if metric in LOWER_IS_BETTER else max(teacher)
             metrics[f"full_data_validation_{metric}"] = best
+        if "random" in self._spec.evaluation.baselines:
+            if self._random_validation is None:
+                self._random_validation = measure_random_sequences(self._setting)
+            metrics[f"random_validation_{metric}"] = self._random_validation
         return metrics
 
     def _best(self) -> Distilled:
@@ -221,6 +227,7 @@ class DistillationPipeline(Pipeline):
         return {
             "history": asdict(self._history),
             "outer_loop_s": self._outer_loop_s,
+            "random_validation": self._random_validation,
             "unannounced": None if self._unannounced is None else asdict(self._unannounced),
         }
 
@@ -228,6 +235,7 @@ class DistillationPipeline(Pipeline):
         values = checkpoint.values
         self._history = History(**{name: Series(**series) for name, series in values["history"].items()})
         self._outer_loop_s = values["outer_loop_s"]
+        self._random_validation = values.get("random_validation")
         if values["unannounced"] is not None:
             self._unannounced = ValidationMeasured(**values["unannounced"])
         self._teachers.restore(checkpoint.part("teachers"))

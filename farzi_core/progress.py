@@ -41,7 +41,8 @@ class ValidationMeasured:
 
     Attributes:
         step: outer step.
-        metrics: for example ``validation_ndcg@10`` or ``validation_perplexity``, and the same of ``full_data``.
+        metrics: for example ``validation_ndcg@10`` or ``validation_perplexity``, and the same of ``full_data``, and of
+            ``random`` sequences where they are a baseline.
         best: whether this is the best so far.
     """
 

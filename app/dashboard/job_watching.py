@@ -10,7 +10,6 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from app.dashboard.charts import LineChart, Series, draw_lines
 from app.dashboard.page_route import PageRoute
 from app.dashboard.pages import show
-from app.dashboard.results import find_validation_of
 from app.dependencies import InServices, JobReader
 from app.jobs import artifact_endpoints, endpoints, event_endpoints, repository, service
 from app.jobs.events import EventType
@@ -23,8 +22,10 @@ from farzi_core.data_options import SequenceFormat
 
 EVENTS_SHOWN = 50
 VALIDATION = "validation_"
-FULL_DATA_VALIDATION = "full_data_validation_"
-RANDOM_VALIDATION = "random_validation_"
+LEVELS = (
+    ("full data", "full_data_validation_", "line-full-data"),
+    ("random sequences", "random_validation_", "line-random"),
+)
 ACTIONS_OF_STATUS: dict[JobStatus, tuple[str, ...]] = {
     JobStatus.QUEUED: ("pause", "cancel"),
     JobStatus.RUNNING: ("pause", "cancel"),
@@ -77,17 +78,16 @@ def download_artifact(  # noqa: PLR0917  FastAPI passes by name
     return artifact_endpoints.download_artifact(job_id, name, request, caller, services, format_, draws, seed)
 
 
-def draw_validation(title: str, series: MetricSeries, random: float | None = None) -> LineChart:
+def draw_validation(title: str, series: MetricSeries) -> LineChart:
     """Return validation of fresh students on the synthetic data, against what full data and random sequences reach."""
     metric = next((name.removeprefix(VALIDATION) for name in series if name.startswith(VALIDATION)), None)
     if metric is None:
         return draw_lines(title, [])
     lines = [Series(f"distilled, {metric}", points_of(series, VALIDATION + metric))]
-    levels = {"full data": _newest(series, FULL_DATA_VALIDATION + metric), "random sequences": random}
-    if random is None:
-        levels["random sequences"] = _newest(series, RANDOM_VALIDATION + metric)
-    styles = {"full data": "line-full-data", "random sequences": "line-random"}
-    lines += [Series(name, (), styles[name], level) for name, level in levels.items() if level is not None]
+    for name, prefix, style in LEVELS:
+        level = _newest(series, prefix + metric)
+        if level is not None:
+            lines.append(Series(name, (), style, level))
     return draw_lines(title, lines)
 
 
@@ -104,7 +104,7 @@ def _look(job_id: str, caller: Caller, services: Services) -> dict[str, Any]:
         "is_over": job.status in TERMINAL_STATUSES,
         "actions": ACTIONS_OF_STATUS.get(job.status, ()) if caller.has(Scope.JOBS_WRITE) else (),
         "may_write": caller.has(Scope.JOBS_WRITE),
-        "charts": _draw_charts(job, series, find_validation_of("random", job, caller, services)),
+        "charts": _draw_charts(job, series),
         "events": list(reversed(events)),
         "last_seq": events[-1].seq if events else 0,
         "events_shown": EVENTS_SHOWN,
@@ -119,12 +119,12 @@ def _newest_events(job: JobOut, caller: Caller, services: Services) -> list[Even
     return [EventOut.of(event) for event in rows]
 
 
-def _draw_charts(job: JobOut, series: MetricSeries, random: float | None) -> list[LineChart]:
+def _draw_charts(job: JobOut, series: MetricSeries) -> list[LineChart]:
     if job.kind != "distillation":
         return []
     return [
         draw_lines("Outer loss", [Series("outer loss", points_of(series, "outer_loss"))]),
-        draw_validation("Validation of fresh students", series, random),
+        draw_validation("Validation of fresh students", series),
         draw_lines("Meta-gradient norm", [Series("meta-gradient norm", points_of(series, "meta_gradient_norm"), "line-2")]),
     ]
 

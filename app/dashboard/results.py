@@ -5,14 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from statistics import mean
 from typing import Any
 
 from app.errors import ServiceError
 from app.jobs import repository, service
 from app.jobs.models import Artifact
-from app.jobs.schemas import JobOut
-from app.jobs.states import JobStatus
 from app.services import Services
 from app.tenants.service import Caller
 
@@ -125,17 +122,6 @@ def arrange(report: Mapping[str, Json]) -> Result:
         top_events=tuple(report.get("sequences", {}).get("top_events", ())),
         protocol=report.get("protocol", {}),
     )
-
-
-def find_validation_of(side: str, job: JobOut, caller: Caller, services: Services) -> float | None:
-    """Return the best validation that students of a side reached, mean over seeds; None before the job is done."""
-    if job.status != JobStatus.SUCCEEDED or not any(artifact.name == REPORT for artifact in job.artifacts):
-        return None
-    report = load_report(job.id, caller, services)
-    student: Mapping[str, Json] = next(iter(report.get("students", {}).values()), {})
-    seeds = [seed["validation"] for seed in student.get("curves", {}).get(side, ()) if seed["validation"]]
-    lower_is_better = report.get("cross_architecture", {}).get("metric") in LOWER_IS_BETTER
-    return mean(min(seed) if lower_is_better else max(seed) for seed in seeds) if seeds else None
 
 
 def _arrange_student(report: Mapping[str, Json], name: str, student: Mapping[str, Json]) -> StudentResult:

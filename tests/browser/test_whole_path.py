@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -114,7 +115,7 @@ def test_from_a_key_to_files(tab: Tab, service: ServiceSettings, tmp_path: Path)
     expect(loss).to_be_visible()
     before = loss.get_attribute("aria-label")
     expect(loss).not_to_have_attribute("aria-label", before or "")
-    expect(page.get_by_role("img", name="full data")).to_be_visible()
+    expect(page.get_by_role("img", name="; full data")).to_have_attribute("aria-label", re.compile("random sequences 0"))
     expect(page.get_by_role("link", name="See the result")).to_be_visible(timeout=JOB_PATIENCE_MS)
     assert page.evaluate("window.isSamePage"), "the page was not loaded anew"
     assert page.evaluate("window.layoutShift") < 0.1

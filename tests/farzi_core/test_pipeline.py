@@ -105,7 +105,8 @@ def test_validations_name_their_metric(finished: Finished) -> None:
     validations = [value for value in values if isinstance(value, ValidationMeasured)]
     assert [validation.step for validation in validations] == [2, 4]
     assert validations[0].best
-    assert set(validations[0].metrics) == {f"validation_{metric}", f"full_data_validation_{metric}"}
+    assert set(validations[0].metrics) == {f"{side}validation_{metric}" for side in ("", "full_data_", "random_")}
+    assert len({validation.metrics[f"random_validation_{metric}"] for validation in validations}) == 1
 
 
 def test_the_result_is_complete(finished: Finished) -> None:
@@ -202,7 +203,7 @@ def test_a_start_from_noise_has_no_teacher_phase_work(tmp_path: Path) -> None:
     values = run(DistillationPipeline(interactions(), spec, tmp_path, SHA))
     assert not [value for value in values if isinstance(value, StepFinished) and value.phase == "teacher"]
     validation = next(value for value in values if isinstance(value, ValidationMeasured))
-    assert validation.metrics.keys() == {"validation_ndcg@10"}
+    assert set(validation.metrics) == {"validation_ndcg@10", "random_validation_ndcg@10"}
 
 
 def test_distilled_beats_random_sequences_of_the_same_size(tmp_path: Path) -> None:
