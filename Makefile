@@ -13,7 +13,7 @@ $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test nightly audit lint types bench lock
+.PHONY: help demo test nightly chaos audit lint types bench lock
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -26,6 +26,9 @@ test: $(DEV) ## Run every test, with real Postgres, Redis, S3 and Celery process
 
 nightly: $(DEV) ## Run the tests that take many minutes: thousands of generated requests
 	@OMP_NUM_THREADS=1 $(BIN)/pytest -m nightly
+
+chaos: $(DEV) ## Inject thousands of faults into a service of real processes, and append what came of it to the log
+	@$(BIN)/python -m tests.chaos all
 
 audit: $(DEV) ## Look for known vulnerabilities in the locked versions; needs the advisory service osv.dev
 	@$(BIN)/pip-audit --requirement $(LOCK) --no-deps --disable-pip --vulnerability-service osv --timeout 20 || { \
