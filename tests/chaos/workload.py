@@ -75,7 +75,7 @@ class Workload:
                     return
             except OperationalError:  # a server that is about to come back
                 self.cluster.engine.dispose()
-            time.sleep(0.1)
+            time.sleep(0.2)
 
     def examine(self, outcome: Outcome, **expected: Any) -> Outcome:
         """Stop every process, and look at what is left."""

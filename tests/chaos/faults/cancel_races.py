@@ -14,7 +14,7 @@ from tests.chaos.workload import Workload
 
 NUM_WORKERS = 3
 LAST_PHASE = "artifacts"
-POLL_S = 0.03
+POLL_S = 0.06
 
 
 def inject(cluster: Cluster, count: int, random: Random) -> Outcome:

@@ -14,7 +14,7 @@ from tests.chaos.workload import Workload, now
 SETTINGS = SHIPPED_TIMES | {"checkpoint_interval_s": 1.0}
 NUM_WORKERS = 6
 LONGEST_LIFE_S = 8.0
-POLL_S = 0.05
+POLL_S = 0.15
 
 
 def inject(cluster: Cluster, count: int, random: Random) -> Outcome:
