@@ -66,8 +66,15 @@ class SoftTokens:
         for start in range(0, len(rows), size):
             yield self._soften(rows[start : start + size], decoder)
 
-    def sequence(self, index: int) -> FloatArray:
-        """Return the soft tokens of one synthetic sequence, (L, V); ``index`` counts from 0 to S - 1.
+    def sequence(self, index: int, num_positions: int | None = None) -> FloatArray:
+        """Return the soft tokens of one synthetic sequence.
+
+        Args:
+            index: counts from 0 to S - 1.
+            num_positions: so many of its first positions, at most L; None takes all.
+
+        Returns:
+            float64 (num_positions, V).
 
         Raises:
             ArtifactError: a score is not finite.
@@ -75,7 +82,8 @@ class SoftTokens:
         num_sequences, length, _ = self.shape
         assert 0 <= index < num_sequences
         rows, decoder = self._factor()
-        return self._soften(rows[index * length : (index + 1) * length], decoder)
+        start = index * length
+        return self._soften(rows[start : start + min(length, num_positions or length)], decoder)
 
     def draw(self, draws: int, seed: int | None = None) -> NDArray[np.int32]:
         """Draw hard sequences, each position on its own; where there are input events, draw 0 is these.

@@ -1,7 +1,7 @@
 """Problem documents as pages, for people: what happened, what to do about it, and the id to report.
 
 Every failure is a problem document first, whichever layer made it. This layer turns those that a browser would show into a
-page; under ``/v1`` and for whoever does not ask for HTML they stay as they are.
+page; on paths for programs, and for whoever does not ask for HTML, they stay as they are.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from app.errors import ERRORS
 from app.problems import MEDIA_TYPE
 
 TEMPLATE = "error.html.j2"
+FOR_PROGRAMS = ("/v1/", "/healthz", "/readyz", "/metrics")
 
 
 class ErrorPages:
@@ -28,7 +29,7 @@ class ErrorPages:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"].startswith("/v1/") or not wants_page(Request(scope)):
+        if scope["type"] != "http" or scope["path"].startswith(FOR_PROGRAMS) or not wants_page(Request(scope)):
             await self._app(scope, receive, send)
             return
         start: Message | None = None

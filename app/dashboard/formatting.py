@@ -75,6 +75,11 @@ def machine_time(at: datetime) -> str:
     return at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
+def visible(name: str) -> str:
+    """Return a name of an item or word; one that would look like nothing, or like another one, is written as in Python."""
+    return name if name.isprintable() and name.strip() else ascii(name)
+
+
 def words(name: str) -> str:
     """Return a name of the API in words: ``awaiting upload``."""
     return name.replace("_", " ")
@@ -88,5 +93,6 @@ FILTERS = {
     "duration": duration,
     "moment": moment,
     "machine_time": machine_time,
+    "visible": visible,
     "words": words,
 }

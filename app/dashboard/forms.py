@@ -80,9 +80,8 @@ def require_same_site(request: Request) -> None:
 
 
 def is_encrypted(request: Request) -> bool:
-    """Whether the browser talks https, to this server or to a proxy before it."""
-    schemes = (request.url.scheme, request.headers.get("x-forwarded-proto"), urlsplit(request.headers.get("origin", "")).scheme)
-    return "https" in schemes
+    """Whether the browser talks https, to this server or to a proxy before it: with a form it says where its page came from."""
+    return "https" in {request.url.scheme, urlsplit(request.headers.get("origin", "")).scheme}
 
 
 def own_path(given: str | None) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from app.dashboard.formatting import visible
 from app.datasets.receiving import SPOOL_DIRECTORY
 from app.errors import FieldProblem, ServiceError
 from app.jobs.models import Artifact
@@ -21,7 +22,9 @@ SOURCES = ("synthetic.safetensors", "vocabulary.json")
 NUM_ROWS = 16
 NUM_TOP_EVENTS = 5
 MAX_SOURCE_BYTES = 256 << 20
-MAX_LENGTH = 200
+MAX_POSITIONS = 200
+MAX_NUMBERS = 4_000_000
+MAX_VOCAB_SIZE = 200_000
 LONGEST_LABEL = 24
 
 
@@ -41,7 +44,7 @@ class HeatMap:
         sequence: number of the sequence, from 0, of ``num_sequences``.
         rows: events with the most probability over all positions, most first.
         top_events: for each position the likeliest events with their probabilities.
-        num_positions: positions that are shown, of ``length``.
+        num_positions: positions that are shown, of ``length``: fewer for many positions or a large vocabulary.
     """
 
     sequence: int
@@ -84,16 +87,18 @@ def map_sequence(services: Services, artifacts: Mapping[str, Artifact], sequence
         services.drawing_slots.release()
 
 
-def _read(synthetic: Path, vocabulary: Path, sequence: int) -> HeatMap:
+def _read(synthetic: Path, vocabulary: Path, sequence: int) -> HeatMap | None:
     from farzi_core.sequence_files import read_vocabulary  # noqa: PLC0415
     from farzi_core.soft_tokens import read_soft_tokens  # noqa: PLC0415
 
     soft_tokens, names = read_soft_tokens(synthetic), read_vocabulary(vocabulary)
-    num_sequences, length, _ = soft_tokens.shape
+    num_sequences, length, vocab_size = soft_tokens.shape
+    if vocab_size > MAX_VOCAB_SIZE:
+        return None
     if not 0 <= sequence < num_sequences:
         problem = FieldProblem("/query/sequence", f"there are {num_sequences} sequences; give 1 to {num_sequences}")
         raise ServiceError("invalid_request", f"{problem.pointer}: {problem.detail}", problems=(problem,))
-    probabilities = soft_tokens.sequence(sequence)[:MAX_LENGTH]  # (L, V)
+    probabilities = soft_tokens.sequence(sequence, min(MAX_POSITIONS, max(1, MAX_NUMBERS // vocab_size)))
     by_mass = probabilities.sum(0).argsort()[::-1][:NUM_ROWS]
     likeliest = probabilities.argsort(1)[:, ::-1][:, :NUM_TOP_EVENTS]
     return HeatMap(
@@ -101,9 +106,9 @@ def _read(synthetic: Path, vocabulary: Path, sequence: int) -> HeatMap:
         num_sequences=num_sequences,
         length=length,
         num_positions=len(probabilities),
-        rows=tuple(Row(names[event], tuple(probabilities[:, event].tolist())) for event in by_mass.tolist()),
+        rows=tuple(Row(visible(names[event]), tuple(probabilities[:, event].tolist())) for event in by_mass.tolist()),
         top_events=tuple(
-            tuple((names[event], float(probabilities[position, event])) for event in events)
+            tuple((visible(names[event]), float(probabilities[position, event])) for event in events)
             for position, events in enumerate(likeliest.tolist())
         ),
     )

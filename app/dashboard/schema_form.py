@@ -13,6 +13,7 @@ from typing import Any, Literal
 Json = Any
 Kind = Literal["choice", "integer", "number", "text", "list"]
 
+WORDS = {"num": "number of", "lr": "learning rate", "dim": "dimension", "params": "parameters", "ks": "cut-offs k"}
 _INTEGER = re.compile(r"[+-]?\d{1,18}")
 _LIST_SEPARATOR = re.compile(r"\s*,\s*")
 
@@ -181,7 +182,7 @@ def _resolve(schema: Mapping[str, Any], part: Mapping[str, Any]) -> Mapping[str,
 
 
 def _in_words(name: str) -> str:
-    return name.replace("_", " ").replace("num ", "number of ")
+    return " ".join(WORDS.get(part, part) for part in name.split("_"))
 
 
 def _first_line(text: str) -> str:

@@ -43,6 +43,8 @@ def test_soft_tokens_are_those_of_torch(synthetic: Synthetic, tmp_path: Path, mo
     np.testing.assert_allclose(np.concatenate(list(found.blocks())), expected.flatten(0, 1).numpy(), rtol=1e-12)
     monkeypatch.setattr("farzi_core.soft_tokens._BLOCK_NUMBERS", 100)
     assert len(list(found.blocks())) == 8
+    np.testing.assert_allclose(found.sequence(2), expected[2].numpy(), rtol=1e-12)
+    np.testing.assert_allclose(found.sequence(3, 4), expected[3, :4].numpy(), rtol=1e-12)
     np.testing.assert_allclose(np.concatenate(list(found.blocks())), expected.flatten(0, 1).numpy(), rtol=1e-12)
 
 

@@ -23,9 +23,11 @@ async function update() {
   isLoading = true;
   try {
     const { status, page } = await loadDocument(live.dataset.parts);
-    if (status === 200) {
-      show(page);
-    } else if (status === 404 || status === 401) {
+    const state = page?.querySelector('[data-part="state"]');
+    if (status === 200 && state) {
+      show(page, state);
+    } else if (status < 429) {
+      // Deleted, or nobody is signed in any more: the page itself says so.
       location.reload();
       return;
     }
@@ -38,14 +40,15 @@ async function update() {
   }
 }
 
-function show(page) {
+function show(page, state) {
   for (const newer of page.querySelectorAll("[data-part]")) {
     const current = live.querySelector(`[data-part="${newer.dataset.part}"]`);
     if (current) {
       replaceContent(current, newer);
     }
   }
-  isOver = page.querySelector('[data-part="state"]').dataset.over === "yes";
+  isOver = state.dataset.over === "yes";
+  live.dataset.after = state.dataset.after;
   if (isOver) {
     source?.close();
     clearTimeout(timer);
@@ -63,8 +66,11 @@ function follow() {
   }
 }
 
+// A browser opens six connections to a host: a stream for every tab that nobody looks at would use them up.
 document.addEventListener("visibilitychange", () => {
+  source?.close();
   if (!document.hidden && !isOver) {
+    follow();
     plan(0);
   }
 });

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from app.dashboard.charts import BOTTOM, HEIGHT, LEFT, MOST_POINTS, RIGHT, TOP, WIDTH, Series, draw_bars, draw_lines
-from app.dashboard.formatting import DASH, duration, figure, label_times, size
+from app.dashboard.formatting import DASH, duration, figure, label_times, size, visible
 
 
 def points_of(path: str) -> list[tuple[float, float]]:
@@ -96,6 +96,10 @@ def test_numbers() -> None:
         "5.4 GB",
     ]
     assert [figure(n) for n in (None, 0.00012345, 3.14159, 12_345.6)] == [DASH, "0.0001234", "3.142", "12,346"]
+
+
+def test_names_that_cannot_be_seen_are_written_out() -> None:
+    assert [visible(name) for name in ("Zoë", " ", "", "a\u202eb", "a\nb")] == ["Zoë", "' '", "''", r"'a\u202eb'", r"'a\nb'"]
 
 
 def test_times_of_a_file_are_days_where_they_can_be() -> None:

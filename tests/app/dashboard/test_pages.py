@@ -169,7 +169,8 @@ def test_errors_are_pages_for_people_and_documents_for_programs(browser: Browser
         document = browser.get(path, headers={"Accept": "application/json"})
         assert document.headers["content-type"] == "application/problem+json"
         assert document.json()["detail"] in page.text
-    assert browser.get("/v1/nope").headers["content-type"] == "application/problem+json", "the API never answers with pages"
+    for path in ("/v1/nope", "/healthz/nope"):
+        assert browser.get(path).headers["content-type"] == "application/problem+json", "paths of programs never answer pages"
     assert browser.http.delete("/dashboard/jobs").headers["allow"]
 
 
