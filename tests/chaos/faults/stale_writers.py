@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import time
@@ -15,8 +14,9 @@ from tests.chaos.evidence import Evidence, Row, collect
 from tests.chaos.outcome import Outcome
 from tests.chaos.process_table import LiveRun, exit_status, send
 from tests.chaos.workload import Workload
+from tests.services.processes import is_running
 
-SETTINGS = {"lease_s": 2.0, "heartbeat_s": 0.5, "control_poll_s": 0.2}
+SETTINGS = {"lease_s": 4.0, "heartbeat_s": 1.0, "control_poll_s": 0.2}
 AT_ONCE = 3
 LEASE_LOST = 76
 WAKING_S = 60.0
@@ -54,17 +54,17 @@ def _duel(
     if run is None:
         return Counter({"ended before it was met": 1}), []
     time.sleep(random.uniform(0, 0.9 * life_s[queue]))
-    stopped = send(run.pid, signal.SIGSTOP)
-    if not stopped or exit_status(run.pid) is not None:
-        return Counter({"ended before it was stopped": 1}), []
-    # The supervisor too: it would keep the lease.
+    # The supervisor first: it would keep the lease, or end a run that has lost it.
     send(run.parent_pid, signal.SIGSTOP)
+    send(run.pid, signal.SIGSTOP)
     try:
+        if not is_running(run.pid):
+            return Counter({"ended before it was stopped": 1}), []
         work.wait_until_ended([job_id])
         before = _rows(collect(work.cluster.settings), job_id)
         if work.cluster.job(job_id).lease_token == run.token:  # its last write had gone before it was stopped
             return Counter({"ended before it was stopped": 1}), []
-        os.kill(run.pid, signal.SIGCONT)
+        send(run.pid, signal.SIGCONT)
         status = _wait_for_exit(run)
         after = _rows(collect(work.cluster.settings), job_id)
     finally:
