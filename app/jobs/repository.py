@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from app.db import first_id_at
 from app.jobs.models import LISTED, Artifact, Job, JobEvent, JobLabel, JobMetric, Manifest, Run
 from app.jobs.schemas import JobQuery
-from app.jobs.states import ACTIVE_STATUSES
+from app.jobs.states import ACTIVE_STATUSES, JobStatus
 from app.pagination import decode_cursor, newest_first
 
 CLOCK_SKEW = timedelta(minutes=10)
@@ -78,13 +78,17 @@ def store_labels(session: Session, job: Job, labels: Mapping[str, str]) -> None:
 
 
 def load_details(session: Session, jobs: Sequence[Job]) -> dict[str, JobDetails]:
-    """Return the details of ``jobs`` in a fixed number of queries, however many jobs there are."""
-    ids = [job.id for job in jobs]
+    """Return the details of ``jobs`` in a fixed number of queries, however many jobs there are.
+
+    What cannot have any is not asked for: a job that nobody has claimed has no run, one that has not succeeded no artifact.
+    """
     details: dict[str, JobDetails] = defaultdict(JobDetails)
-    for run in session.scalars(select(Run).where(Run.job_id.in_(ids)).order_by(Run.number)):
-        details[run.job_id].runs.append(run)
-    for artifact in session.scalars(select(Artifact).where(Artifact.job_id.in_(ids)).order_by(Artifact.name)):
-        details[artifact.job_id].artifacts.append(artifact)
+    if claimed := [job.id for job in jobs if job.lease_token > 0]:
+        for run in session.scalars(select(Run).where(Run.job_id.in_(claimed)).order_by(Run.number)):
+            details[run.job_id].runs.append(run)
+    if succeeded := [job.id for job in jobs if job.status == JobStatus.SUCCEEDED]:
+        for artifact in session.scalars(select(Artifact).where(Artifact.job_id.in_(succeeded)).order_by(Artifact.name)):
+            details[artifact.job_id].artifacts.append(artifact)
     return details
 
 
