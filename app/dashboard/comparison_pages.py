@@ -16,6 +16,7 @@ from app.services import Services
 from app.tenants.service import Caller
 
 NUM_STYLES = 10
+HEADLINES = ("ratio", "break_even_", "speedup_")
 
 router = APIRouter(prefix="/dashboard", route_class=PageRoute, include_in_schema=False)
 
@@ -37,6 +38,7 @@ def compare(
         "compare.html.j2",
         comparison=comparison,
         names=names,
+        metrics=dict(sorted(comparison.metrics.items(), key=lambda item: not item[0].startswith(HEADLINES))),
         charts=_draw_curves(dict(zip(names, ids, strict=True)), caller, services),
     )
 

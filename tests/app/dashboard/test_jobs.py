@@ -224,6 +224,7 @@ def test_jobs_side_by_side(browser: Browser, client: TestClient, dataset_id: str
     page = browser.look(f"/dashboard/compare?ids={job_id}&ids={other}")
     assert "synthetic.num_sequences" in page.text
     assert "synthetic.sequence_length" not in page.text, "it is the same"
+    assert page.text.index("ratio") < page.text.index("outer loss", page.text.index("Figures")), "what counts comes first"
     labels = [str(each["aria-label"]) for each in page.attributes("svg", role="img")]
     assert "from 0.2 at step 10 to 0.3 at step 20" in labels[0]
     assert "One job is chosen" in browser.look(f"/dashboard/compare?ids={job_id}").text
