@@ -79,6 +79,11 @@ class Settings(BaseSettings):
     max_dataset_rows: int = Field(200_000_000, ge=1, description="Most rows of a data set.")
     validation_memory_bytes: int = Field(4 * 2**30, ge=2**28, description="Memory limit of the process that parses uploads.")
     validation_cpu_s: int = Field(1800, ge=1, description="CPU time limit of the process that parses uploads, in seconds.")
+    run_memory_bytes: int | None = Field(
+        None,
+        ge=2**28,
+        description="Most memory of its host that a distillation or evaluation may take, in bytes; unset: all there is.",
+    )
     lease_s: float = Field(60.0, gt=0, description="Seconds a claimed job stays claimed without a heartbeat.")
     heartbeat_s: float = Field(10.0, gt=0, description="Seconds between heartbeats.")
     control_poll_s: float = Field(2.0, gt=0, description="Seconds between looks at a running job's cancel, pause and deadline.")

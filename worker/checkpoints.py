@@ -26,8 +26,14 @@ class CheckpointKeeper:
     def __init__(self, context: RunContext, save: Callable[[Path], None]) -> None:
         self._context = context
         self._save = save
-        self._saved_at = time.monotonic()
+        self._saved_at = self._began_at = time.monotonic()
+        self._saving_s = 0.0
         self._step = -1
+
+    @property
+    def share_of_time(self) -> float:
+        """What part of the run's time went into its checkpoints."""
+        return self._saving_s / max(time.monotonic() - self._began_at, 1e-9)
 
     def save_if_due(self, step: int) -> None:
         if time.monotonic() - self._saved_at < self._context.settings.checkpoint_interval_s:
@@ -43,6 +49,7 @@ class CheckpointKeeper:
         """Save now; the checkpoint counts once the job's row names it."""
         if step == self._step:
             return
+        began_at = time.monotonic()
         key = f"{self._context.prefix}/checkpoints/{step}/checkpoint.tar"
         with tempfile.TemporaryDirectory(dir=self._context.directory) as scratch:
             content, archive = Path(scratch) / "content", Path(scratch) / "checkpoint.tar"
@@ -56,6 +63,7 @@ class CheckpointKeeper:
         self._step = step
         if dropped is not None and dropped != key:
             self._context.store.delete(dropped)
+        self._saving_s += time.monotonic() - began_at
 
 
 def load_newest(context: RunContext, load: Callable[[Path], T]) -> T | None:

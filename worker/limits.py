@@ -1,4 +1,4 @@
-"""Limits on this very process, set after its imports: a hostile file costs one small process and nothing else."""
+"""Limits on this very process, set after its imports: a hostile file or a large spec costs one process and nothing else."""
 
 from __future__ import annotations
 
@@ -31,6 +31,22 @@ def limited_process(memory_bytes: int, cpu_s: int) -> Iterator[None]:
         # What comes after is the service's own: it must be able to say that the file was too much.
         for which, limit in before.items():
             resource.setrlimit(which, limit)
+
+
+@contextmanager
+def capped_memory(memory_bytes: int | None) -> Iterator[None]:
+    """Let allocations of this process fail beyond ``memory_bytes``, before the kernel ends it or a neighbour instead.
+
+    What counts is memory that can be written, not address space: CUDA reserves terabytes of that. None is no limit.
+    """
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    if memory_bytes is not None:
+        _limit(resource.RLIMIT_DATA, memory_bytes)
+    try:
+        yield
+    finally:
+        # Whoever cleans up after the one that took too much needs a little too.
+        resource.setrlimit(resource.RLIMIT_DATA, before)
 
 
 def describe_limits(settings: Settings) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import resource
 import sys
 from collections.abc import Callable
@@ -22,7 +23,10 @@ from farzi_core.phases import Pipeline
 from farzi_core.progress import ArtifactFile, PhaseStarted, Progress, ResultReady, StepFinished, ValidationMeasured
 from worker.checkpoints import CheckpointKeeper, load_newest
 from worker.context import RunContext, RunStoppedError
+from worker.limits import capped_memory
 from worker.machine import name_machine
+
+logger = logging.getLogger(__name__)
 
 # What torch's allocator for the CPU says; it has no exception of its own.
 _CPU_ALLOCATOR = "DefaultCPUAllocator"
@@ -44,7 +48,8 @@ def run_pipeline(context: RunContext, make: Callable[[Path], Pipeline], sources:
     if context.settings.torch_threads:
         torch.set_num_threads(context.settings.torch_threads)
     try:
-        _run(context, make, sources)
+        with capped_memory(context.settings.run_memory_bytes):
+            _run(context, make, sources)
     except torch.OutOfMemoryError as error:
         raise MemoryError(str(error)) from error
     except RuntimeError as error:
@@ -74,6 +79,7 @@ def _run(context: RunContext, make: Callable[[Path], Pipeline], sources: dict[st
     done = context.job.progress_step
     for progress in pipeline.run():
         if isinstance(progress, ResultReady):
+            logger.info("checkpoints took %.3f %% of the run's time", 100 * keeper.share_of_time)
             _publish(context, progress, sources)
             return
         if isinstance(progress, StepFinished):

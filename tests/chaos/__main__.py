@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import time
 from pathlib import Path
 from random import Random
 
+from tests.chaos.outcome import Goal
 from tests.chaos.results import LOG, append_result
 from tests.chaos.table import FAULTS, Fault
 
@@ -23,6 +25,9 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("fault", choices=[*FAULTS, "all"])
     parser.add_argument("--count", type=int, help="how often; default: as docs/reliability.md asks for")
+    parser.add_argument(
+        "--minutes", type=float, default=math.inf, help="inject no more after so long; default: until the count"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--log", type=Path, default=LOG, help="file that a line of JSON is appended to")
     parser.add_argument("--keep", action="store_true", help="keep the directory with logs and data, and name it")
@@ -37,13 +42,14 @@ def _run(fault: Fault, given: argparse.Namespace) -> int:
     started = time.monotonic()
     try:
         with fault.cluster(directory / "service", **fault.settings) as cluster:
-            outcome = fault.inject(cluster, count, Random(given.seed))
+            outcome = fault.inject(cluster, Goal(count, started + 60 * given.minutes), Random(given.seed))
     finally:
         if given.keep:
             sys.stdout.write(f"{directory}\n")
         else:
             shutil.rmtree(directory, ignore_errors=True)
-    command = f"python -m tests.chaos {fault.name} --count {count} --seed {given.seed}"
+    limit = "" if math.isinf(given.minutes) else f" --minutes {given.minutes:g}"
+    command = f"python -m tests.chaos {fault.name} --count {count} --seed {given.seed}{limit}"
     seconds = time.monotonic() - started
     row = append_result(given.log, fault.name, command, given.seed, seconds, _commit(), outcome)
     sys.stdout.write(json.dumps(row, indent=1) + "\n")

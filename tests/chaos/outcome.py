@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
+import math
 import statistics
+import time
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from tests.chaos.evidence import Evidence
+
+
+@dataclass(frozen=True)
+class Goal:
+    """How often a fault is to be injected at least, unless time is up before (``until``, by the monotonic clock)."""
+
+    count: int
+    until: float = math.inf
+
+    def reached(self, num_injected: int) -> bool:
+        return num_injected >= self.count or time.monotonic() >= self.until
+
+    def left(self, num_injected: int, at_most: int) -> int:
+        """Return how many more go into a batch of ``at_most``."""
+        return min(at_most, self.count - num_injected)
 
 
 @dataclass

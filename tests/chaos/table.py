@@ -22,7 +22,7 @@ from tests.chaos.faults import (
     store_faults,
     worker_kills,
 )
-from tests.chaos.outcome import Outcome
+from tests.chaos.outcome import Goal, Outcome
 
 # A job is killed as often as chance has it; how many losses fail one is tested elsewhere.
 PATIENT = {"max_runs": 10_000}
@@ -35,7 +35,7 @@ class Fault:
     name: str
     what: str
     count: int
-    inject: Callable[[Cluster, int, Random], Outcome]
+    inject: Callable[[Cluster, Goal, Random], Outcome]
     cluster: Callable[..., AbstractContextManager[Cluster]] = running_server_cluster
     settings: dict[str, Any] = field(default_factory=dict)
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.chaos.cluster import Cluster, Parts, make_proxies, running_embedded_cluster
+from tests.chaos.outcome import Goal
 from tests.chaos.table import FAULTS
 
 pytestmark = pytest.mark.service
@@ -32,7 +33,7 @@ def test_no_promise_is_broken(name: str, count: int, parts: Parts, tmp_path: Pat
     fault = FAULTS[name]
     cluster = Cluster(tmp_path, parts, **fault.settings)
     try:
-        outcome = fault.inject(cluster, count, Random(0))
+        outcome = fault.inject(cluster, Goal(count), Random(0))
     finally:
         cluster.close()
     assert outcome.violations == []
@@ -42,6 +43,6 @@ def test_no_promise_is_broken(name: str, count: int, parts: Parts, tmp_path: Pat
 def test_no_promise_of_an_embedded_service_is_broken(tmp_path: Path) -> None:
     fault = FAULTS["embedded-kills"]
     with running_embedded_cluster(tmp_path, **fault.settings) as cluster:
-        outcome = fault.inject(cluster, 1, Random(0))
+        outcome = fault.inject(cluster, Goal(1), Random(0))
     assert outcome.violations == []
     assert outcome.injected == 1

@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from app.jobs.leases import claim
-from app.jobs.models import Manifest
+from app.jobs.models import Job, Manifest
 from app.jobs.progress import JobWriter
 from app.jobs.states import JobStatus, RunOutcome
 from tests.worker.running_service import RunningService
@@ -95,3 +95,19 @@ def test_an_allocation_that_the_cpu_refuses_counts_too(service: RunningService, 
     job_id = service.submit(service.add_ready_dataset(tmp_path))
     assert run_once(service, job_id, FITS_HALF, refuse=lambda: torch.empty(2**50)) == ExitCode.REPORTED
     assert service.job(job_id).batch_divisor == 2
+
+
+def test_a_run_gets_no_more_of_the_hosts_memory_than_it_may(tmp_path: Path) -> None:
+    service = RunningService(data_dir=tmp_path / "data", run_memory_bytes=2**29)
+    try:
+        job_id = service.submit(service.add_ready_dataset(tmp_path))
+        with service.session_factory.begin() as session:
+            job = session.get_one(Job, job_id)
+            # Each layer of half a batch takes 2**15 x 12 x 64 numbers, a hundred megabytes.
+            student, teacher = {**job.spec["student"], "hidden_size": 64}, {**job.spec["teacher"], "batch_size": 2**16}
+            job.spec = {**job.spec, "student": student, "teacher": teacher}
+        service.start("worker.supervisor")
+        job = service.wait_for_status(job_id, JobStatus.FAILED)
+    finally:
+        service.close()
+    assert (job.error_code, job.batch_divisor) == ("out_of_memory", 2)

@@ -1,1 +1,1 @@
-"""One module a fault: ``inject(cluster, count, random)`` does it to a running service and returns what came of it."""
+"""One module a fault: ``inject(cluster, goal, random)`` does it to a running service and returns what came of it."""

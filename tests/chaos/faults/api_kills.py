@@ -7,7 +7,7 @@ from random import Random
 
 from tests.chaos.cluster import Cluster
 from tests.chaos.faults.users import Users
-from tests.chaos.outcome import Outcome
+from tests.chaos.outcome import Goal, Outcome
 
 NUM_USERS = 3
 LONGEST_LIFE_S = 2.5
@@ -18,28 +18,29 @@ UPLOAD = b"user,item,timestamp\n" + b"".join(
 )
 
 
-def api(cluster: Cluster, count: int, random: Random) -> Outcome:
-    """Kill the API ``count`` times; jobs run on in their workers."""
+def api(cluster: Cluster, goal: Goal, random: Random) -> Outcome:
+    """Kill the API; jobs run on in their workers."""
     for queue in ("gpu", "cpu"):
         cluster.start_worker(queue)
-    return _kill_again_and_again(cluster, count, random, LONGEST_LIFE_S)
+    return _kill_again_and_again(cluster, goal, random, LONGEST_LIFE_S)
 
 
-def embedded(cluster: Cluster, count: int, random: Random) -> Outcome:
-    """Kill ``farzi serve`` ``count`` times: API, supervisor and runs end with it, and the next one goes on."""
-    return _kill_again_and_again(cluster, count, random, LONGEST_EMBEDDED_LIFE_S)
+def embedded(cluster: Cluster, goal: Goal, random: Random) -> Outcome:
+    """Kill ``farzi serve``: API, supervisor and runs end with it, and the next one goes on."""
+    return _kill_again_and_again(cluster, goal, random, LONGEST_EMBEDDED_LIFE_S)
 
 
-def _kill_again_and_again(cluster: Cluster, count: int, random: Random, longest_life_s: float) -> Outcome:
+def _kill_again_and_again(cluster: Cluster, goal: Goal, random: Random, longest_life_s: float) -> Outcome:
     server = cluster.start_server()
     cluster.wait_until_ready()
-    users, outcome = Users(cluster), Outcome(count)
+    users, outcome = Users(cluster), Outcome(0)
     with users.at_work(NUM_USERS, upload=UPLOAD):
-        for _ in range(count):
+        while not goal.reached(outcome.injected):
             time.sleep(random.uniform(0, longest_life_s))
             server.kill()
             server.wait()
             cluster.processes.remove(server)
+            outcome.injected += 1
             killed_at = time.monotonic()
             server = cluster.start_server()
             cluster.wait_until_ready()

@@ -9,7 +9,7 @@ from random import Random
 
 from tests.chaos.cluster import Cluster
 from tests.chaos.insistent_client import ENDED, InsistentClient
-from tests.chaos.outcome import Outcome
+from tests.chaos.outcome import Goal, Outcome
 from tests.chaos.workload import Workload
 
 NUM_WORKERS = 3
@@ -17,9 +17,9 @@ LAST_PHASE = "artifacts"
 POLL_S = 0.06
 
 
-def inject(cluster: Cluster, count: int, random: Random) -> Outcome:
-    """Cancel ``count`` jobs over HTTP, each at a random moment from the beginning of its last phase on."""
-    for _ in range(min(NUM_WORKERS, count)):
+def inject(cluster: Cluster, goal: Goal, random: Random) -> Outcome:
+    """Cancel jobs over HTTP, each at a random moment from the beginning of its last phase on."""
+    for _ in range(min(NUM_WORKERS, goal.count)):
         cluster.start_worker("gpu")
     cluster.start_worker("cpu")
     cluster.start_server()
@@ -30,11 +30,13 @@ def inject(cluster: Cluster, count: int, random: Random) -> Outcome:
     types = client.follow(reference)
     assert types[-1] == "job.succeeded", types
     last_s = _last_phase_s(cluster, reference)
-    draws = [(number, random.uniform(0, 1.2 * last_s)) for number in range(count)]
-    outcome = Outcome(count)
+    draws = [(number, random.uniform(0, 1.2 * last_s)) for number in range(goal.count)]
+    outcome = Outcome(0)
     with ThreadPoolExecutor(NUM_WORKERS) as pool:
-        for counts in pool.map(lambda draw: _race(cluster, client, dataset_id, *draw), draws):
-            outcome.counts += counts
+        for counts in pool.map(lambda draw: None if goal.reached(0) else _race(cluster, client, dataset_id, *draw), draws):
+            if counts is not None:
+                outcome.counts += counts
+                outcome.injected += 1
     client.close()
     outcome.violations += client.violations
     work.accepted += [job_id for ids in client.answers.values() for job_id in ids]

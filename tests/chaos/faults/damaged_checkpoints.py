@@ -8,7 +8,7 @@ from random import Random
 
 from app.jobs.states import JobStatus, StopRequest
 from tests.chaos.cluster import Cluster
-from tests.chaos.outcome import Outcome
+from tests.chaos.outcome import Goal, Outcome
 from tests.chaos.workload import Workload
 
 SETTINGS = {"checkpoint_interval_s": 0.3}
@@ -16,14 +16,14 @@ OUTER_STEPS = 120
 AT_ONCE = 2
 
 
-def inject(cluster: Cluster, count: int, random: Random) -> Outcome:
-    """Pause ``count`` jobs once they have two checkpoints, damage the newest or both, and let them go on."""
-    for _ in range(min(AT_ONCE, count)):
+def inject(cluster: Cluster, goal: Goal, random: Random) -> Outcome:
+    """Pause jobs once they have two checkpoints, damage the newest or both, and let them go on."""
+    for _ in range(min(AT_ONCE, goal.count)):
         cluster.start_worker("gpu")
     work, outcome = Workload(cluster, outer_steps=OUTER_STEPS), Outcome(0)
     work.run_undisturbed(work.distil())
-    while outcome.injected < count:
-        jobs = [work.distil() for _ in range(min(AT_ONCE, count - outcome.injected))]
+    while not goal.reached(outcome.injected):
+        jobs = [work.distil() for _ in range(goal.left(outcome.injected, AT_ONCE))]
         for job_id in jobs:
             cluster.wait_until(partial(_has_two, cluster, job_id), "two checkpoints")
             cluster.ask(job_id, StopRequest.PAUSE)

@@ -10,7 +10,7 @@ from app.datasets.models import Dataset
 from app.jobs.models import Job
 from tests.chaos.cluster import Cluster
 from tests.chaos.evidence import Evidence, collect
-from tests.chaos.outcome import Outcome
+from tests.chaos.outcome import Goal, Outcome
 from tests.chaos.workload import Workload
 from tests.services.rows import add_tenant
 
@@ -18,12 +18,12 @@ NUM_WORKERS = 8
 SHARES = (0.73, 0.18, 0.07, 0.02)
 
 
-def inject(cluster: Cluster, count: int, _random: Random) -> Outcome:
+def inject(cluster: Cluster, goal: Goal, _random: Random) -> Outcome:
     """Queue the jobs of all tenants, the largest tenant's first, and only then start the workers."""
     work = Workload(cluster)
     with cluster.session_factory.begin() as session:
         tenants = [add_tenant(session).id for _ in SHARES]
-    owners = [tenant for tenant, share in zip(tenants, SHARES, strict=True) for _ in range(round(share * count))]
+    owners = [tenant for tenant, share in zip(tenants, SHARES, strict=True) for _ in range(round(share * goal.count))]
     for tenant_id in owners:
         _give(cluster, work.validate(), tenant_id)
     for _ in range(NUM_WORKERS):

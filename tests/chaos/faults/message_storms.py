@@ -8,7 +8,7 @@ from app.jobs.states import Queue
 from app.queue import make_celery, make_sender
 from tests.chaos.cluster import Cluster
 from tests.chaos.evidence import collect
-from tests.chaos.outcome import Outcome
+from tests.chaos.outcome import Goal, Outcome
 from tests.chaos.workload import Workload
 
 NUM_WORKERS = 8
@@ -16,16 +16,16 @@ JOBS_AT_ONCE = 25
 COPIES = range(2, 11)
 
 
-def inject(cluster: Cluster, count: int, random: Random) -> Outcome:
-    """Send the messages of ``count`` jobs two to ten times each, in random order, beside what the service itself sends."""
-    for _ in range(min(NUM_WORKERS, 2 * count)):
+def inject(cluster: Cluster, goal: Goal, random: Random) -> Outcome:
+    """Send the messages of jobs two to ten times each, in random order, beside what the service itself sends."""
+    for _ in range(min(NUM_WORKERS, 2 * goal.count)):
         cluster.start_worker("cpu")
     work, outcome = Workload(cluster), Outcome(0)
     assert cluster.settings.broker_url is not None
     celery = make_celery(cluster.settings.broker_url)
     send = make_sender(celery)
-    while outcome.injected < count:
-        jobs = [work.validate() for _ in range(min(JOBS_AT_ONCE, count - outcome.injected))]
+    while not goal.reached(outcome.injected):
+        jobs = [work.validate() for _ in range(goal.left(outcome.injected, JOBS_AT_ONCE))]
         messages = [job_id for job_id in jobs for _ in range(random.choice(COPIES))]
         random.shuffle(messages)
         for job_id in messages:

@@ -10,20 +10,20 @@ from random import Random
 from tests.chaos.cluster import Cluster
 from tests.chaos.evidence import collect
 from tests.chaos.insistent_client import InsistentClient
-from tests.chaos.outcome import Outcome
+from tests.chaos.outcome import Goal, Outcome
 from tests.chaos.workload import Workload, now
 
 JOBS_A_FAULT = 4
 AWAY_S = 60.0
 
 
-def flush(cluster: Cluster, count: int, random: Random) -> Outcome:
+def flush(cluster: Cluster, goal: Goal, random: Random) -> Outcome:
     """FLUSHALL, at a random moment after jobs were submitted."""
     assert cluster.parts.redis is not None
-    return _inject(cluster, count, random, cluster.parts.redis.flush)
+    return _inject(cluster, goal, random, cluster.parts.redis.flush)
 
 
-def restart_empty(cluster: Cluster, count: int, random: Random) -> Outcome:
+def restart_empty(cluster: Cluster, goal: Goal, random: Random) -> Outcome:
     """SIGKILL of Redis, and a start with nothing in it."""
     redis = cluster.parts.redis
     assert redis is not None
@@ -33,10 +33,10 @@ def restart_empty(cluster: Cluster, count: int, random: Random) -> Outcome:
         time.sleep(random.uniform(0, 2))
         redis.start()
 
-    return _inject(cluster, count, random, kill_and_start)
+    return _inject(cluster, goal, random, kill_and_start)
 
 
-def stay_away(cluster: Cluster, count: int, random: Random, *, away_s: float = AWAY_S) -> Outcome:
+def stay_away(cluster: Cluster, goal: Goal, random: Random, *, away_s: float = AWAY_S) -> Outcome:
     """Redis refuses connections for a minute; what is submitted meanwhile is accepted."""
     proxy = cluster.parts.proxies["broker"]
 
@@ -45,11 +45,11 @@ def stay_away(cluster: Cluster, count: int, random: Random, *, away_s: float = A
         time.sleep(away_s)
         proxy.come_back()
 
-    return _inject(cluster, count, random, go_away, submit_through=True)
+    return _inject(cluster, goal, random, go_away, submit_through=True)
 
 
 def _inject(
-    cluster: Cluster, count: int, random: Random, fault: Callable[[], None], *, submit_through: bool = False
+    cluster: Cluster, goal: Goal, random: Random, fault: Callable[[], None], *, submit_through: bool = False
 ) -> Outcome:
     for _ in range(2):
         cluster.start_worker("cpu")
@@ -58,7 +58,7 @@ def _inject(
     client, work = InsistentClient(cluster), Workload(cluster)
     waiting: list[tuple[str, datetime]] = []
     outcome = Outcome(0)
-    for number in range(count):
+    while not goal.reached(outcome.injected):
         jobs = [work.validate() for _ in range(JOBS_A_FAULT)]
         time.sleep(random.uniform(0, 1.5))
         at = now(cluster)
@@ -67,7 +67,7 @@ def _inject(
         waiting += [(job_id, at) for job_id in work.unended(jobs)]
         if submit_through:
             before = client.counts.total()
-            client.upload(f"after-{number}")
+            client.upload(f"after-{outcome.injected}")
             outcome.counts["requests refused"] += client.counts.total() - before - 1
     work.wait_until_ended()
     evidence = collect(cluster.settings)

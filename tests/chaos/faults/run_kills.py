@@ -9,7 +9,7 @@ from random import Random
 
 from tests.chaos.cluster import Cluster
 from tests.chaos.evidence import collect
-from tests.chaos.outcome import Kill, Outcome, recoveries
+from tests.chaos.outcome import Goal, Kill, Outcome, recoveries
 from tests.chaos.process_table import LiveRun
 from tests.chaos.workload import Workload, now
 
@@ -22,8 +22,8 @@ POLL_S = 0.06
 UNDISTURBED = "undisturbed"
 
 
-def inject(cluster: Cluster, count: int, random: Random) -> Outcome:
-    """Kill ``count`` runs while jobs of both kinds keep coming."""
+def inject(cluster: Cluster, goal: Goal, random: Random) -> Outcome:
+    """Kill runs while jobs of both kinds keep coming."""
     for queue in ("gpu", "gpu", "cpu"):
         cluster.start_worker(queue)
     work = Workload(cluster)
@@ -35,12 +35,12 @@ def inject(cluster: Cluster, count: int, random: Random) -> Outcome:
     dooms = _Dooms(random, typical_s)
     kills: list[Kill] = []
     moments: Counter[str] = Counter()
-    while len(kills) < count:
+    while not goal.reached(len(kills)):
         _keep_coming(work, kinds)
         for run in cluster.runs_alive():
             if kinds[run.job_id] == UNDISTURBED:
                 continue
-            if dooms.is_due(run, kinds[run.job_id]) and len(kills) < count and run.kill():
+            if dooms.is_due(run, kinds[run.job_id]) and len(kills) < goal.count and run.kill():
                 kills.append(Kill(run.job_id, run.token, now(cluster)))
                 moments[f"killed in {cluster.job(run.job_id).phase or 'its first seconds'}"] += 1
         time.sleep(POLL_S)

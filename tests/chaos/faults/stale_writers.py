@@ -11,7 +11,7 @@ from random import Random
 
 from tests.chaos.cluster import Cluster
 from tests.chaos.evidence import Evidence, Row, collect
-from tests.chaos.outcome import Outcome
+from tests.chaos.outcome import Goal, Outcome
 from tests.chaos.process_table import LiveRun, exit_status, send
 from tests.chaos.workload import Workload
 from tests.services.processes import is_running
@@ -25,14 +25,14 @@ POLL_S = 0.15
 QUEUES = ("cpu", "cpu", "cpu", "gpu")
 
 
-def inject(cluster: Cluster, count: int, random: Random) -> Outcome:
-    """Make ``count`` stale writers, some of each kind of job, and see each of them refused."""
+def inject(cluster: Cluster, goal: Goal, random: Random) -> Outcome:
+    """Make stale writers, some of each kind of job, and see each of them refused."""
     work, outcome = Workload(cluster), Outcome(0)
-    workers = {queue: [cluster.start_worker(queue) for _ in range(min(AT_ONCE, count) + 1)] for queue in ("gpu", "cpu")}
+    workers = {queue: [cluster.start_worker(queue) for _ in range(min(AT_ONCE, goal.count) + 1)] for queue in ("gpu", "cpu")}
     life_s = {"gpu": work.run_undisturbed(work.distil()), "cpu": work.run_undisturbed(work.validate())}
-    seeds = [random.getrandbits(32) for _ in range(count * 2)]
-    while outcome.injected < count and seeds:
-        batch = [Random(seeds.pop()) for _ in range(min(AT_ONCE, count - outcome.injected, len(seeds)))]
+    seeds = [random.getrandbits(32) for _ in range(goal.count * 2)]
+    while not goal.reached(outcome.injected) and seeds:
+        batch = [Random(seeds.pop()) for _ in range(min(goal.left(outcome.injected, AT_ONCE), len(seeds)))]
         with ThreadPoolExecutor(AT_ONCE) as pool:
             duels = [pool.submit(_duel, work, draw, life_s, workers) for draw in batch]
         for duel in duels:

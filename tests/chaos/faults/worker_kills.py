@@ -8,7 +8,7 @@ from random import Random
 
 from tests.chaos.cluster import SHIPPED_TIMES, Cluster
 from tests.chaos.evidence import collect
-from tests.chaos.outcome import Kill, Outcome, recoveries
+from tests.chaos.outcome import Goal, Kill, Outcome, recoveries
 from tests.chaos.workload import Workload, now
 
 SETTINGS = SHIPPED_TIMES | {"checkpoint_interval_s": 1.0}
@@ -17,19 +17,19 @@ LONGEST_LIFE_S = 8.0
 POLL_S = 0.15
 
 
-def inject(cluster: Cluster, count: int, random: Random) -> Outcome:
-    """Kill ``count`` workers that run a job, each at a random moment; every one is replaced at once, as by an init system."""
-    workers = {worker.pid: worker for worker in (cluster.start_worker() for _ in range(min(NUM_WORKERS, count + 1)))}
+def inject(cluster: Cluster, goal: Goal, random: Random) -> Outcome:
+    """Kill workers that run a job, each at a random moment; every one is replaced at once, as by an init system."""
+    workers = {worker.pid: worker for worker in (cluster.start_worker() for _ in range(min(NUM_WORKERS, goal.count + 1)))}
     work = Workload(cluster, outer_steps=200)
     work.run_undisturbed(work.distil())
     doomed_at: dict[tuple[str, int], float] = {}
     kills: list[Kill] = []
-    while len(kills) < count:
+    while not goal.reached(len(kills)):
         runs = cluster.runs_alive()
         _keep_busy(work, len(workers) - len(runs))
         for run in runs:
             at = doomed_at.setdefault((run.job_id, run.token), time.monotonic() + random.uniform(0, LONGEST_LIFE_S))
-            if time.monotonic() < at or run.parent_pid not in workers or len(kills) == count:
+            if time.monotonic() < at or run.parent_pid not in workers or len(kills) == goal.count:
                 continue
             os.kill(run.parent_pid, 9)
             kills.append(Kill(run.job_id, run.token, now(cluster)))
