@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 MLFLOW = "mlflow==3.17.2"
 KEY = "fz_bench-0123456789-0123456789-0123456789"
 PROCESSES = 2
+PATIENCE_S = 120.0  # a busy machine starts a server slowly
 EMPTY = "from fastapi import FastAPI\napp = FastAPI()\n@app.get('/empty')\ndef empty() -> dict[str, str]:\n    return {}\n"
 
 
@@ -43,7 +44,8 @@ def serving_farzi(postgres: PostgresServer, redis_url: str, directory: Path) -> 
     from app.serve import environment_of  # noqa: PLC0415  it brings the whole server along
 
     command = [sys.executable, "-c", "import sys; from app.serve import run; sys.exit(run())"]
-    with running_server(command, directory / "api.log", _answers(port, "/readyz"), environment=environment_of(settings)):
+    ready = _answers(port, "/readyz", patience_s=PATIENCE_S)
+    with running_server(command, directory / "api.log", ready, environment=environment_of(settings)):
         yield port, settings
 
 
@@ -70,7 +72,7 @@ def serving_mlflow(postgres: PostgresServer, directory: Path) -> Iterator[int]:
     url = postgres.url_of("mlflow").replace("postgresql+psycopg://", "postgresql://")
     command = [environment / "bin" / "mlflow", "server", "--backend-store-uri", url, "--port", str(port)]
     command += ["--host", "127.0.0.1", "--workers", str(PROCESSES), "--artifacts-destination", str(directory / "mlflow")]
-    with running_server(list(map(str, command)), directory / "mlflow.log", _answers(port, "/health", patience_s=120)):
+    with running_server(list(map(str, command)), directory / "mlflow.log", _answers(port, "/health", patience_s=PATIENCE_S)):
         yield port
 
 
