@@ -24,6 +24,7 @@ MAX_FIELD_PROBLEMS = 100
 _CODES_OF_STATUS = {404: "route_not_found", 405: "method_not_allowed", 413: "body_too_large", 415: "unsupported_media_type"}
 _INPUT_CHARACTERS = 80
 _PATH_CHARACTERS = 200
+_DATABASE_AWAY = "The database does not answer; repeat the request, a POST with the same Idempotency-Key."
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 logger = structlog.get_logger(__name__)
@@ -93,7 +94,8 @@ def install_problem_handlers(app: FastAPI) -> None:
     @app.exception_handler(PoolTimeoutError)
     def _database_error(request: Request, error: Exception) -> ProblemResponse:
         logger.error("the database failed", exc_info=error)
-        return answer(request, ServiceError("database_unavailable", "The database does not answer; nothing was changed."))
+        # Whether anything was changed is not known: the answer to a commit may be all that was lost.
+        return answer(request, ServiceError("database_unavailable", _DATABASE_AWAY))
 
 
 def allowed_methods(app: FastAPI, request: Request) -> list[str]:
