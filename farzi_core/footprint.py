@@ -8,8 +8,9 @@ from __future__ import annotations
 from farzi_core.comparison_plan import list_sides, list_trainings
 from farzi_core.config import PUBLISHED_DRAWS, DataSummary, DistillationSpec
 from farzi_core.costs import count_params
-from farzi_core.data.sequences import BYTES_PER_EVENT
 
+# An event id, in memory and in the files.
+BYTES_PER_EVENT = 4
 # A process with torch, polars and matplotlib loaded, on a CPU.
 PROCESS_BYTES = 600 * 2**20
 _FLOAT_BYTES = {"float32": 4, "float64": 8}

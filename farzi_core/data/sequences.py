@@ -18,8 +18,6 @@ from farzi_core.config import DataSummary, Task
 from farzi_core.data_options import Tokenizer
 from farzi_core.errors import DataError
 
-BYTES_PER_EVENT = 4
-
 EventIds = NDArray[np.int32]
 Offsets = NDArray[np.int64]
 

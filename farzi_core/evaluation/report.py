@@ -23,7 +23,6 @@ from farzi_core.comparison_plan import (
     trains_as_teacher,
 )
 from farzi_core.config import Architecture, Baseline
-from farzi_core.data.sequences import BYTES_PER_EVENT
 from farzi_core.data.splits import HeldOutStream
 from farzi_core.distillation.descent import Distilled
 from farzi_core.distillation.setting import Setting
@@ -34,6 +33,7 @@ from farzi_core.evaluation.held_out import REPEAT_SHARE
 from farzi_core.evaluation.learning_curves import describe_curves, measure_speed_up
 from farzi_core.evaluation.metrics import bootstrap_ratio, summarise
 from farzi_core.evaluation.sides import SideSize
+from farzi_core.footprint import BYTES_PER_EVENT
 from farzi_core.progress import ArtifactFile
 from farzi_core.seeding import derive_seed
 

@@ -28,7 +28,7 @@ from farzi_core.comparison_plan import (
     without_noise,
 )
 from farzi_core.config import Baseline
-from farzi_core.data.sequences import BYTES_PER_EVENT, SequenceDataset
+from farzi_core.data.sequences import SequenceDataset
 from farzi_core.distillation.baselines import pick_head_sequences, pick_random_sequences, pick_sequences_of_size
 from farzi_core.distillation.descent import Distilled
 from farzi_core.distillation.real_data import RealSequences
@@ -36,6 +36,7 @@ from farzi_core.distillation.setting import Setting
 from farzi_core.distillation.teachers import real_data, real_plan
 from farzi_core.evaluation.noise import Events, replace_events
 from farzi_core.evaluation.training import HardData, SoftData, TrainingData, TrainingPlan
+from farzi_core.footprint import BYTES_PER_EVENT
 from farzi_core.seeding import derive_seed
 from farzi_core.synthetic.base import Synthetic
 from farzi_core.synthetic.hard import argmax_hard_sequences, draw_hard_sequences

@@ -23,7 +23,7 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor
 
-from farzi_core.data.sequences import BYTES_PER_EVENT
+from farzi_core.footprint import BYTES_PER_EVENT
 
 LOG_TEMPERATURE = "log_temperature"
 

@@ -6,8 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from farzi_core.data.sequences import BYTES_PER_EVENT, SequenceDataset
+from farzi_core.data.sequences import SequenceDataset
 from farzi_core.distillation.setting import Setting
+from farzi_core.footprint import BYTES_PER_EVENT
 from farzi_core.seeding import derive_generator
 
 
