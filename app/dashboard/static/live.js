@@ -8,6 +8,7 @@ const said = document.getElementById("said");
 
 let timer = 0;
 let isLoading = false;
+let isOutdated = false;
 let isOver = false;
 let source = null;
 
@@ -18,9 +19,12 @@ function plan(delay) {
 
 async function update() {
   if (isLoading || isOver || document.hidden) {
+    isOutdated = isLoading;
     return;
   }
   isLoading = true;
+  isOutdated = false;
+  const began = performance.now();
   try {
     const { status, page } = await loadDocument(live.dataset.parts);
     const state = page?.querySelector('[data-part="state"]');
@@ -36,7 +40,8 @@ async function update() {
   }
   isLoading = false;
   if (!isOver) {
-    plan(PAUSE_MS);
+    // What is slow to make, or to load, is asked for less often.
+    plan(isOutdated ? SHORT_PAUSE_MS : Math.max(PAUSE_MS, 10 * (performance.now() - began)));
   }
 }
 
