@@ -8,11 +8,11 @@ from typing import Any
 
 from sqlalchemy import JSON, DateTime, Dialect, Engine, MetaData, create_engine, event
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.exc import InvalidatePoolError, OperationalError
+from sqlalchemy.exc import DBAPIError, InvalidatePoolError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.types import TypeDecorator
-from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
+from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_exponential
 from uuid_utils import uuid7
 
 from app.settings import Settings
@@ -80,7 +80,11 @@ def make_engine(settings: Settings) -> Engine:
     """Create the engine; on SQLite in WAL mode with foreign keys on and writers that wait for each other."""
     url = settings.resolved_database_url
     if not url.startswith("sqlite"):
-        options = {"connect_timeout": CONNECT_TIMEOUT_S, **LOST_PEER}
+        # A process that freezes in the middle of a transaction must not keep a job's row locked for longer than its lease
+        # lasts: whoever takes over passes locked rows by.
+        frozen_after_ms = int(settings.lease_s * 1000 / 2)
+        session_options = f"-c idle_in_transaction_session_timeout={frozen_after_ms}"
+        options = {"connect_timeout": CONNECT_TIMEOUT_S, "options": session_options, **LOST_PEER}
         overflow = MAX_CONNECTIONS - KEPT_CONNECTIONS
         engine = create_engine(url, pool_size=KEPT_CONNECTIONS, max_overflow=overflow, connect_args=options)
         _ping_idle_connections(engine)
@@ -132,11 +136,16 @@ def attempts_while_away(patience_s: float) -> Retrying:
     A commit whose answer was lost is attempted again too: what is attempted must be harmless the second time.
     """
     return Retrying(
-        retry=retry_if_exception_type(OperationalError),
+        retry=retry_if_exception(_is_away),
         wait=wait_exponential(multiplier=0.1, max=5.0),
         stop=stop_after_delay(patience_s),
         reraise=True,
     )
+
+
+def _is_away(error: BaseException) -> bool:
+    """A server that ends a session says so in words of its own; what they have in common is that the connection is gone."""
+    return isinstance(error, OperationalError) or (isinstance(error, DBAPIError) and error.connection_invalidated)
 
 
 def make_session_factory(engine: Engine) -> sessionmaker[Session]:

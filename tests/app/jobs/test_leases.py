@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
@@ -11,11 +13,13 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from app.clock import database_now
 from app.datasets.models import Dataset, DatasetStatus
+from app.db import attempts_while_away, make_engine, make_session_factory
 from app.jobs import endings
 from app.jobs.leases import Lease, LeaseLostError, LeaseState, claim, heartbeat, lock_held, look, next_queued
 from app.jobs.models import Job, JobEvent, OutboxMessage, Run
 from app.jobs.reaper import reap_all, reap_expired, ring_again
 from app.jobs.states import JobKind, JobStatus, Queue, RunOutcome, StopRequest
+from app.settings import Settings
 from tests.services.rows import add_dataset, add_job
 
 pytestmark = pytest.mark.service
@@ -255,3 +259,32 @@ def test_a_run_that_was_lost_in_between_begins_the_waits_for_storage_anew(sessio
             wait_s = (job.available_at - job.updated_at).total_seconds() if job.available_at else 0.0
             job.available_at = None
     assert wait_s == pytest.approx(2.0)
+
+
+def test_a_process_that_freezes_with_a_lock_does_not_keep_its_job(postgres_url: str) -> None:
+    engine = make_engine(Settings(database_url=postgres_url, lease_s=1.0, heartbeat_s=0.5))
+    sessions = make_session_factory(engine)
+    job_id = new_job(sessions)
+    lease = taken(sessions, job_id, lease_s=0.1)
+    frozen = sessions()
+    lock_held(frozen, lease)  # and then nothing more, as after SIGSTOP in the middle of a heartbeat
+    give_up_at = time.monotonic() + 30
+    reaped: list[str] = []
+    while not reaped:
+        assert time.monotonic() < give_up_at, "the row stays locked, and reapers pass it by"
+        with sessions.begin() as session:
+            reaped = reap_expired(session, max_runs=3)
+    assert reaped == [job_id]
+    with sessions() as another:
+        woken = iter([frozen, another])
+        with pytest.raises(LeaseLostError):
+            _lock_patiently(woken, lease)
+    assert next(woken, None) is None, "what wakes up finds its connection gone, and only then its lease"
+    frozen.close()
+    engine.dispose()
+
+
+def _lock_patiently(sessions: Iterator[Session], lease: Lease) -> None:
+    for attempt in attempts_while_away(10.0):
+        with attempt:
+            lock_held(next(sessions), lease)
