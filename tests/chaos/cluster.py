@@ -29,7 +29,7 @@ from tests.worker.running_service import QUICK_TIMES, RunningService
 DATABASE = "farzi"
 SHIPPED_TIMES = {name: Settings.model_fields[name].default for name in QUICK_TIMES}
 STOP_S = 60.0
-READY_S = 60.0
+READY_S = 240.0
 
 
 @dataclass
