@@ -17,7 +17,7 @@ from app.dashboard.pages import show
 from app.dashboard.schema_form import make_sections, read_values
 from app.datasets import endpoints
 from app.datasets.models import DatasetStatus
-from app.datasets.report_schemas import Histograms, ReportOut
+from app.datasets.report_schemas import Histograms, Reading, ReportOut
 from app.datasets.schemas import DatasetCreate, DatasetOut
 from app.dependencies import DatasetReader, DatasetWriter, InServices
 from app.errors import ServiceError
@@ -26,6 +26,7 @@ from app.problems import field_problems, summarise
 
 VALIDATED = frozenset({DatasetStatus.READY, DatasetStatus.INVALID})
 SHOWN_PROBLEMS = 100
+DELIMITER_NAMES = {"\t": "tabs", " ": "spaces", ",": "commas", ";": "semicolons", "|": "bars"}
 _DELIMITERS = {"tab": "\t", "\\t": "\t", "space": " "}
 
 router = APIRouter(prefix="/dashboard/datasets", route_class=PageRoute, include_in_schema=False)
@@ -79,6 +80,7 @@ def show_dataset(dataset_id: str, request: Request, caller: DatasetReader, servi
         report=report,
         preview=preview,
         histograms=histograms,
+        reading=_describe_reading(report.reading) if report and report.reading else [],
         declared=_declared(dataset),
         shown_problems=SHOWN_PROBLEMS,
     )
@@ -122,6 +124,20 @@ def _declared(dataset: DatasetOut) -> dict[str, str]:
     said = {f"column of {role}": str(column) for role, column in (dataset.columns or {}).items() if column is not None}
     said |= {name: str(value) for name, value in dataset.options.items() if value != defaults.get(name)}
     return said
+
+
+def _describe_reading(reading: Reading) -> list[str]:
+    """Return how the file was understood, in a few words each."""
+    parts = [f"{role} from column {column}" for role, column in (reading.columns or {}).items()]
+    if reading.delimiter is not None:
+        parts.append(f"fields separated by {DELIMITER_NAMES.get(reading.delimiter, reading.delimiter)}")
+    if reading.header is not None:
+        parts.append("with a header" if reading.header else "without a header")
+    if reading.layout is not None:
+        parts.append("a user and an item on each line" if reading.layout == "pairs" else "a whole sequence on each line")
+    if reading.tokenizer is not None:
+        parts.append(f"an event for each of its {reading.tokenizer}")
+    return parts
 
 
 def _draw_histograms(report: ReportOut) -> list[BarChart]:

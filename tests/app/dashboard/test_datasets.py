@@ -82,6 +82,7 @@ def test_a_ready_data_set_shows_its_histograms(browser: Browser, client: TestCli
     page = browser.look(f"/dashboard/datasets/{dataset_id}")
     labels = [str(each["aria-label"]) for each in page.attributes("svg", role="img")]
     assert "Sequences by their number of events: 2 bars, from 1 to 2-3; the highest is 2-3 with 7." in labels
+    assert "fields separated by commas, with a header." in page.text
     assert any("read as seconds since 1970: 2 bars, from 2013-01-01" in label for label in labels)
     heights = [float(str(each["height"])) for each in page.attributes("rect", **{"class": "bar"})[:2]]
     assert heights[0] == pytest.approx(heights[1] * 3 / 7, abs=0.1)
