@@ -14,7 +14,7 @@ LONGEST_LIFE_S = 2.5
 LONGEST_EMBEDDED_LIFE_S = 8.0
 # Megabytes: the API dies in the middle of them.
 UPLOAD = b"user,item,timestamp\n" + b"".join(
-    b"%d,%d,%d\n" % (user, (user + at) % 20, at) for user in range(9000) for at in range(20)
+    b"%d,%d,%d\n" % (user, (user + at) % 20, at) for user in range(4000) for at in range(20)
 )
 
 
