@@ -125,6 +125,27 @@ def test_the_theme_is_toggled_and_kept(tab: Tab, server: RunningServer) -> None:
     assert tab.errors == []
 
 
+def test_without_scripts_a_job_is_estimated_submitted_and_cancelled(
+    chromium: Browser, server: RunningServer, ids: dict[str, str]
+) -> None:
+    context = chromium.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(server.url)
+    page.get_by_label("API key").fill(ADMIN_KEY)
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("button", name="Dark").click()
+    page.goto(f"{server.url}/dashboard/jobs/new?dataset_id={ids['ready']}")
+    page.get_by_label("Synthetic: sequence length").fill("20")
+    page.get_by_role("button", name="Estimate").click()
+    expect(page.get_by_role("region", name="Estimate")).to_contain_text("nine in ten below")
+    expect(page.get_by_label("Synthetic: sequence length")).to_have_value("20")
+    page.get_by_role("button", name="Submit").click()
+    expect(page.locator(".status")).to_have_text("queued")
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.locator(".status")).to_have_text("cancelled")
+    context.close()
+
+
 def test_focus_stays_where_it_is_while_the_page_renews_itself(tab: Tab, server: RunningServer, ids: dict[str, str]) -> None:
     page = tab.page
     tab.sign_in(server.url, ADMIN_KEY)
