@@ -80,14 +80,11 @@ def make_engine(settings: Settings) -> Engine:
     """Create the engine; on SQLite in WAL mode with foreign keys on and writers that wait for each other."""
     url = settings.resolved_database_url
     if not url.startswith("sqlite"):
-        # A process that freezes in the middle of a transaction must not keep a job's row locked for longer than its lease
-        # lasts: whoever takes over passes locked rows by.
-        frozen_after_ms = int(settings.lease_s * 1000 / 2)
-        session_options = f"-c idle_in_transaction_session_timeout={frozen_after_ms}"
-        options = {"connect_timeout": CONNECT_TIMEOUT_S, "options": session_options, **LOST_PEER}
+        options = {"connect_timeout": CONNECT_TIMEOUT_S, **LOST_PEER}
         overflow = MAX_CONNECTIONS - KEPT_CONNECTIONS
         engine = create_engine(url, pool_size=KEPT_CONNECTIONS, max_overflow=overflow, connect_args=options)
         _ping_idle_connections(engine)
+        _end_frozen_transactions(engine, settings.lease_s / 2)
         return engine
     settings.resolved_data_dir.mkdir(parents=True, exist_ok=True)
     engine = create_engine(url, connect_args={"timeout": SQLITE_BUSY_TIMEOUT_S})
@@ -128,6 +125,19 @@ def _ping_idle_connections(engine: Engine) -> None:
             engine.dialect.do_ping(connection)
         except engine.dialect.loaded_dbapi.Error as error:
             raise InvalidatePoolError from error
+
+
+def _end_frozen_transactions(engine: Engine, after_s: float) -> None:
+    """Let the server end a session that does nothing in the middle of a transaction for so long.
+
+    A process that freezes there must not keep a job's row locked for longer than its lease lasts: whoever takes over passes
+    locked rows by.
+    """
+
+    @event.listens_for(engine, "connect")
+    def _set_timeout(connection: Any, _record: ConnectionPoolEntry) -> None:
+        connection.execute(f"SET idle_in_transaction_session_timeout = {round(after_s * 1000)}")
+        connection.commit()
 
 
 def attempts_while_away(patience_s: float) -> Retrying:
