@@ -44,13 +44,9 @@ def test_what_is_not_changed_is_as_in_the_preset(browser: Browser, client: TestC
     answer = browser.send("/dashboard/jobs", **fill_in(browser, dataset_id))
     assert answer.status_code == 303, answer.text
     made = client.get(answer.headers["location"].replace("/dashboard", "/v1")).json()
-    (preset,) = [
-        each["spec"]
-        for each in client.get("/v1/presets?task=sequential_recommendation").json()["data"]
-        if each["name"] == "quick"
-    ]
-    preset["synthetic"] |= {"num_sequences": 10, "sequence_length": 20}
-    assert made["spec"] == preset
+    spec = {"preset": "quick", "synthetic": {"num_sequences": 10, "sequence_length": 20}}
+    of_api = client.get(f"/v1/jobs/{submit(client, dataset_id, spec=spec)}").json()
+    assert made["spec"] == of_api["spec"]
 
 
 def test_every_kind_of_field_is_read(browser: Browser, client: TestClient, dataset_id: str) -> None:
