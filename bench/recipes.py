@@ -80,7 +80,9 @@ def parse_fields(fields: list[str]) -> dict[str, Any]:
 def run(setting: Setting, num_students: int, draws: list[int]) -> dict[str, Any]:
     """Distil once; return validations on the way and at the end."""
     started = time.process_time()
-    teachers = [train_to_end(setting, i) for i in range(setting.spec.teacher.num_trajectories)]
+    num_teachers = setting.spec.teacher.num_trajectories
+    assert num_teachers is not None, "a setting has no choices left"
+    teachers = [train_to_end(setting, i) for i in range(num_teachers)]
     teacher_s = time.process_time() - started
     loop = OuterLoop(setting, [teacher.trajectory() for teacher in teachers])
     curve = []

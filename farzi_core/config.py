@@ -98,10 +98,11 @@ class SyntheticConfig(SpecModel):
         description="Ranks (A, B, C) of 'tucker' over sequences, positions and events: A B C + S A + L B + C V numbers; "
         "null takes about (S/2, L/2, latent_dim).",
     )
-    inputs: Literal["soft_tokens", "sampled_events"] = Field(
+    inputs: Literal["soft_tokens", "sampled_events"] | None = Field(
         "soft_tokens",
         description="What students are shown at each position, while they are asked for the soft token there: 'soft_tokens' "
-        "the same tokens; 'sampled_events' events that teachers made up (4 bytes each), fixed from the start.",
+        "the same tokens; 'sampled_events' events that teachers made up (4 bytes each), fixed from the start. null takes the "
+        "latter for interactions of 1,000 items or more with a mean history of 50 or more.",
     )
     init: Literal["teacher", "real", "random"] = Field(
         "teacher",
@@ -215,7 +216,13 @@ class MetaGradientConfig(SpecModel):
 class TeacherConfig(SpecModel):
     """Students trained on real data, whose checkpoints give the start space and start parameters."""
 
-    num_trajectories: int = Field(1, ge=1, le=100, description="Independent trainings on real data.")
+    num_trajectories: int | None = Field(
+        None,
+        ge=1,
+        le=100,
+        description="Independent trainings on real data; null takes 3 for inputs 'sampled_events', which are drawn from the "
+        "mean of their predictions, and 1 otherwise.",
+    )
     num_steps: int = Field(600, ge=1, le=1_000_000, description="Longest training of each, in batches; stops on validation.")
     batch_size: int = Field(128, ge=1, le=65_536, description="Real sequences per step.")
     lr: float = Field(3e-3, gt=0.0, le=1.0, description="Learning rate on real data.")

@@ -75,13 +75,18 @@ class EvaluationPipeline(Pipeline):
         *,
         device: torch.device | None = None,
     ) -> None:
-        self._spec, self._result, self._directory, self._data_sha256 = spec, result, directory, data_sha256
+        self._result, self._directory, self._data_sha256 = result, directory, data_sha256
         self._setting = prepare_setting(dataset, spec, device)
+        self._spec = self._setting.spec
         self._distilled = self._load(dataset)
         times = time_steps(self._setting)
         self._synthetic_sha256 = hash_file(result.synthetic)
-        identity = {"spec": describe_identity(spec), "data_sha256": data_sha256, "synthetic_sha256": self._synthetic_sha256}
-        super().__init__(plan_evaluation(spec, times), None, identity)
+        identity = {
+            "spec": describe_identity(self._spec),
+            "data_sha256": data_sha256,
+            "synthetic_sha256": self._synthetic_sha256,
+        }
+        super().__init__(plan_evaluation(self._spec, times), None, identity)
         self._teachers = TeacherStage(self._setting, times)
         self._judging = JudgingStage(self._setting, times)
 

@@ -78,12 +78,13 @@ class DistillationPipeline(Pipeline):
         *,
         device: torch.device | None = None,
     ) -> None:
-        self._dataset, self._spec, self._directory, self._data_sha256 = dataset, spec, directory, data_sha256
+        self._dataset, self._directory, self._data_sha256 = dataset, directory, data_sha256
         self._setting: Setting = prepare_setting(dataset, spec, device)
+        self._spec = self._setting.spec
         times = time_steps(self._setting)
         self._outer_step_s = times.outer_step
-        identity = {"spec": describe_identity(spec), "data_sha256": data_sha256}
-        super().__init__(plan_distillation(spec, times), self._outer_step_s, identity)
+        identity = {"spec": describe_identity(self._spec), "data_sha256": data_sha256}
+        super().__init__(plan_distillation(self._spec, times), self._outer_step_s, identity)
         self._teachers = TeacherStage(self._setting, times)
         self._judging = JudgingStage(self._setting, times)
         self._outer_loop: OuterLoop | None = None

@@ -14,7 +14,7 @@ from farzi_core.errors import ConfigError
 PRESET_NAMES: tuple[PresetName, ...] = get_args(PresetName)
 DEFAULT_PRESET: PresetName = "standard"
 
-_RECOMMENDATION: dict[str, Any] = {}
+_RECOMMENDATION: dict[str, Any] = {"synthetic": {"inputs": None}}
 _LANGUAGE: dict[str, Any] = {
     "student": {"architecture": "transformer_lm", "hidden_size": 64, "num_layers": 2, "num_heads": 2},
     "synthetic": {"num_sequences": 100, "latent_dim": 64},
@@ -25,7 +25,7 @@ _LANGUAGE: dict[str, Any] = {
 _OVERRIDES: dict[Task, dict[PresetName, dict[str, Any]]] = {
     "sequential_recommendation": {
         "quick": {
-            "synthetic": {"num_sequences": 20},
+            "synthetic": {"num_sequences": 20, "inputs": "soft_tokens"},
             "inner": {"num_steps": 100, "min_steps": 30, "lr": 0.008},
             "outer": {"num_steps": 160, "batch_size": 256, "lr": 0.05, "validate_every": 40},
             "meta_gradient": {"window": 40},

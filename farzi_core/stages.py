@@ -57,6 +57,7 @@ class TeacherStage:
     def run(self, meter: WorkMeter) -> Steps:
         """Train what is left to train."""
         spec = self._setting.spec.teacher
+        assert spec.num_trajectories is not None, "a setting has no choices left"
         while len(self.trajectories) < spec.num_trajectories:
             teacher = self._current or TeacherTraining(self._setting, len(self.trajectories))
             self._current = teacher

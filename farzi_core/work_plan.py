@@ -173,7 +173,7 @@ def expected_synthetic_steps(spec: DistillationSpec) -> int:
 
 
 def _plan_teachers(spec: DistillationSpec, times: StepTimes) -> float:
-    return times.real_step * spec.teacher.num_steps * spec.teacher.num_trajectories
+    return times.real_step * spec.teacher.num_steps * (spec.teacher.num_trajectories or 1)
 
 
 def _plan_judging(spec: DistillationSpec, times: StepTimes) -> dict[str, float]:

@@ -21,6 +21,7 @@ from app.jobs.states import QUEUE_OF_KIND, JobKind, JobStatus
 from app.problems import field_problems, summarise
 from app.tenants.quotas import QuotaGuard
 from farzi_core.config import DataSummary, DistillationSpec, SpecProblem, Task, find_data_problems
+from farzi_core.data_choices import fill_in
 from farzi_core.errors import ConfigError
 from farzi_core.evaluation_spec import apply_evaluation, find_evaluation_problems, resolve_evaluation
 from farzi_core.presets import resolve_spec
@@ -77,7 +78,8 @@ def check_submission(session: Session, tenant_id: str, body: JobCreate) -> Submi
     dataset = find_dataset(session, tenant_id, body.dataset_id, keep=True)
     if dataset is None:
         raise ServiceError("dataset_not_found", "There is no data set of this id.")
-    spec, data = _resolve_distillation(dataset, body), summarise_ready(dataset)
+    data = summarise_ready(dataset)
+    spec = fill_in(_resolve_distillation(dataset, body), data)
     _check_fit(find_data_problems(spec, data))
     return Submission(JobKind.DISTILLATION, dataset.id, None, spec.model_dump(mode="json"), spec, data)
 

@@ -13,6 +13,7 @@ import torch
 from farzi_core.config import Architecture, DistillationSpec, find_data_problems
 from farzi_core.data.sequences import SequenceDataset
 from farzi_core.data.splits import HeldOut, HeldOutStream, Split, split_dataset
+from farzi_core.data_choices import fill_in
 from farzi_core.distillation.real_data import RealSequences
 from farzi_core.errors import ConfigError
 from farzi_core.evaluation.held_out import REPEAT_SHARE, HeldOutCases, prepare_cases, share_of_repeats
@@ -88,13 +89,14 @@ def prepare_setting(dataset: SequenceDataset, spec: DistillationSpec, device: to
 
     Args:
         dataset: a validated data set.
-        spec: the complete spec.
+        spec: the complete spec; what it leaves to the data is filled in.
         device: None takes the GPU when there is one.
 
     Raises:
         ConfigError: the spec asks for more than the data have.
         DataError: the data cannot be split, or leave nothing to learn from.
     """
+    spec = fill_in(spec, dataset.summary())
     problems = find_data_problems(spec, dataset.summary())
     if problems:
         raise ConfigError("; ".join(problem.detail for problem in problems), pointer=problems[0].pointer)

@@ -201,6 +201,7 @@ def _describe_size(setting: Setting, size: SideSize) -> dict[str, float]:
 def _describe_protocol(setting: Setting) -> dict[str, Any]:
     spec = setting.spec
     evaluation = spec.evaluation
+    assert spec.synthetic.inputs is not None, "a setting has no choices left"
     shared = {
         "students": "fresh random initialisation on every side; nothing of a teacher enters them",
         "num_seeds": evaluation.num_seeds,

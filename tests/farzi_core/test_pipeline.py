@@ -11,6 +11,7 @@ import torch
 from farzi_core.artifacts import load_synthetic
 from farzi_core.config import DistillationSpec
 from farzi_core.data.sequences import SequenceDataset
+from farzi_core.data_choices import fill_in
 from farzi_core.errors import ArtifactError, ConfigError
 from farzi_core.pipeline import PHASES, DistillationPipeline
 from farzi_core.progress import Phase, PhaseStarted, Progress, ResultReady, StepFinished, ValidationMeasured
@@ -132,7 +133,7 @@ def test_the_result_is_complete(finished: Finished) -> None:
     assert report["task"] == dataset.task
     metric = "perplexity" if dataset.task == "language_modeling" else "ndcg@10"
     assert metric in report["students"][spec.student.architecture]["full_data"]
-    assert result.manifest["spec"] == spec.model_dump(mode="json")
+    assert result.manifest["spec"] == fill_in(spec, dataset.summary()).model_dump(mode="json")
     assert result.manifest["data_sha256"] == SHA
     assert result.summary[f"distilled_{metric}"] > 0
     assert result.summary["distil_seconds"] > 0

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from farzi_core.config import DataSummary, DistillationSpec, Task
+from farzi_core.data_choices import fill_in
+from farzi_core.presets import PRESET_NAMES, get_preset, resolve_spec
+
+ML_100K = DataSummary("sequential_recommendation", 943, 100_000, 1682, 737)
+
+
+def chosen(spec: DistillationSpec, data: DataSummary) -> tuple[str | None, int | None]:
+    filled = fill_in(spec, data)
+    assert fill_in(filled, data) == filled
+    return filled.synthetic.inputs, filled.teacher.num_trajectories
+
+
+def standard(task: Task = "sequential_recommendation", **overrides: Any) -> DistillationSpec:
+    return resolve_spec(task, {"preset": "standard", **overrides})
+
+
+@pytest.mark.parametrize(
+    ("num_sequences", "num_events", "vocab_size", "inputs"),
+    [
+        (943, 100_000, 1682, "sampled_events"),
+        (1000, 50_000, 1000, "sampled_events"),
+        (1000, 49_999, 1000, "soft_tokens"),
+        (1000, 50_000, 999, "soft_tokens"),
+        (2000, 12_000, 3000, "soft_tokens"),
+        (4000, 330_000, 105, "soft_tokens"),
+    ],
+)
+def test_long_histories_of_many_items_show_events(num_sequences: int, num_events: int, vocab_size: int, inputs: str) -> None:
+    data = DataSummary("sequential_recommendation", num_sequences, num_events, vocab_size, 500)
+    assert chosen(standard(), data) == (inputs, 3 if inputs == "sampled_events" else 1)
+
+
+def test_what_a_spec_says_stays() -> None:
+    assert chosen(standard(synthetic={"inputs": "soft_tokens"}), ML_100K) == ("soft_tokens", 1)
+    assert chosen(standard(teacher={"num_trajectories": 2}), ML_100K) == ("sampled_events", 2)
+    assert chosen(standard(synthetic={"inputs": "soft_tokens"}, teacher={"num_trajectories": 5}), ML_100K) == ("soft_tokens", 5)
+
+
+@pytest.mark.parametrize("init", ["real", "random"])
+def test_events_are_chosen_only_where_teachers_give_the_start(init: str) -> None:
+    assert chosen(standard(synthetic={"init": init}), ML_100K) == ("soft_tokens", 1)
+
+
+def test_presets_leave_it_to_the_data_but_for_the_quick_one_and_texts() -> None:
+    text = DataSummary("language_modeling", 40_000, 900_000, 10_000, 80)
+    for name in PRESET_NAMES:
+        expected = "soft_tokens" if name == "quick" else "sampled_events"
+        assert chosen(get_preset("sequential_recommendation", name), ML_100K)[0] == expected
+        assert chosen(get_preset("language_modeling", name), text)[0] == "soft_tokens"
