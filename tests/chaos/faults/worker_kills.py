@@ -26,7 +26,7 @@ def inject(cluster: Cluster, goal: Goal, random: Random) -> Outcome:
     kills: list[Kill] = []
     while not goal.reached(len(kills)):
         runs = cluster.runs_alive()
-        _keep_busy(work, len(workers) - len(runs))
+        _keep_busy(work, len(workers) // 2 - len(runs))
         for run in runs:
             at = doomed_at.setdefault((run.job_id, run.token), time.monotonic() + random.uniform(0, LONGEST_LIFE_S))
             if time.monotonic() < at or run.parent_pid not in workers or len(kills) == goal.count:
@@ -43,7 +43,7 @@ def inject(cluster: Cluster, goal: Goal, random: Random) -> Outcome:
 
 
 def _keep_busy(work: Workload, num_idle: int) -> None:
-    """Submit for workers that have nothing to do; jobs that wait for a lease to run out count as running in the database."""
+    """Submit for half of the workers; the others are free to take over. Jobs that wait for a lease to run out count as running in the database."""
     queued = sum(status == "queued" for status in work.statuses().values())
     for _ in range(num_idle - queued):
         work.distil()
