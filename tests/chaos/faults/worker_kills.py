@@ -43,7 +43,7 @@ def inject(cluster: Cluster, goal: Goal, random: Random) -> Outcome:
 
 
 def _keep_busy(work: Workload, num_idle: int) -> None:
-    """Submit for half of the workers; the others are free to take over. Jobs that wait for a lease to run out count as running in the database."""
+    """Submit for half of the workers: the others are free to take over."""
     queued = sum(status == "queued" for status in work.statuses().values())
     for _ in range(num_idle - queued):
         work.distil()
