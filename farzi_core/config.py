@@ -102,7 +102,7 @@ class SyntheticConfig(SpecModel):
         "soft_tokens",
         description="What students are shown at each position, while they are asked for the soft token there: 'soft_tokens' "
         "the same tokens; 'sampled_events' events that teachers made up (4 bytes each), fixed from the start. null takes the "
-        "latter for interactions of 1,000 items or more with a mean history of 50 or more.",
+        "latter for 1,000 events or more, of a text or of interactions with a mean history of 50 or more.",
     )
     init: Literal["teacher", "real", "random"] = Field(
         "teacher",
@@ -220,8 +220,8 @@ class TeacherConfig(SpecModel):
         None,
         ge=1,
         le=100,
-        description="Independent trainings on real data; null takes 3 for inputs 'sampled_events', which are drawn from the "
-        "mean of their predictions, and 1 otherwise.",
+        description="Independent trainings on real data; null takes 3 for interactions with inputs 'sampled_events', which are "
+        "drawn from the mean of their predictions, and 1 otherwise.",
     )
     num_steps: int = Field(600, ge=1, le=1_000_000, description="Longest training of each, in batches; stops on validation.")
     batch_size: int = Field(128, ge=1, le=65_536, description="Real sequences per step.")

@@ -17,9 +17,10 @@ DEFAULT_PRESET: PresetName = "standard"
 _RECOMMENDATION: dict[str, Any] = {"synthetic": {"inputs": None}}
 _LANGUAGE: dict[str, Any] = {
     "student": {"architecture": "transformer_lm", "hidden_size": 64, "num_layers": 2, "num_heads": 2},
-    "synthetic": {"num_sequences": 100, "latent_dim": 64},
-    # A look costs windows x length x V: a few thousand events are enough to choose a step by.
-    "evaluation": {"max_validation_cases": 200},
+    "synthetic": {"num_sequences": 100, "latent_dim": 64, "inputs": None},
+    # A look costs windows x length x V: a few thousand events are enough to choose a step by. Students of predictions behind
+    # events go on learning for a thousand steps.
+    "evaluation": {"max_validation_cases": 200, "max_steps": 1200},
 }
 
 _OVERRIDES: dict[Task, dict[PresetName, dict[str, Any]]] = {
@@ -45,7 +46,7 @@ _OVERRIDES: dict[Task, dict[PresetName, dict[str, Any]]] = {
             "evaluation": {
                 "lr_factors": (1.0,),
                 "hard_variants": (),
-                "max_steps": 200,
+                "max_steps": 600,
                 "max_validation_cases": 100,
                 "num_validations": 20,
                 "patience": 5,

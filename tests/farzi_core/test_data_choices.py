@@ -37,6 +37,13 @@ def test_long_histories_of_many_items_show_events(num_sequences: int, num_events
     assert chosen(standard(), data) == (inputs, 3 if inputs == "sampled_events" else 1)
 
 
+def test_texts_of_many_words_show_events() -> None:
+    text = DataSummary("language_modeling", 40_000, 900_000, 1000, 80)
+    assert chosen(standard("language_modeling"), text) == ("sampled_events", 1)
+    characters = DataSummary("language_modeling", 40_000, 5_000_000, 60, 200)
+    assert chosen(standard("language_modeling"), characters) == ("soft_tokens", 1)
+
+
 def test_what_a_spec_says_stays() -> None:
     assert chosen(standard(synthetic={"inputs": "soft_tokens"}), ML_100K) == ("soft_tokens", 1)
     assert chosen(standard(teacher={"num_trajectories": 2}), ML_100K) == ("sampled_events", 2)
@@ -48,9 +55,9 @@ def test_events_are_chosen_only_where_teachers_give_the_start(init: str) -> None
     assert chosen(standard(synthetic={"init": init}), ML_100K) == ("soft_tokens", 1)
 
 
-def test_presets_leave_it_to_the_data_but_for_the_quick_one_and_texts() -> None:
+def test_presets_leave_it_to_the_data_but_for_the_quick_one_of_interactions() -> None:
     text = DataSummary("language_modeling", 40_000, 900_000, 10_000, 80)
     for name in PRESET_NAMES:
         expected = "soft_tokens" if name == "quick" else "sampled_events"
         assert chosen(get_preset("sequential_recommendation", name), ML_100K)[0] == expected
-        assert chosen(get_preset("language_modeling", name), text)[0] == "soft_tokens"
+        assert chosen(get_preset("language_modeling", name), text) == ("sampled_events", 1)
