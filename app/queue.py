@@ -10,7 +10,7 @@ from celery import Celery
 from app.jobs.states import Queue
 
 RUN_JOB = "farzi.run_job"
-# Above the longest deadline: kombu gives a message that is older to a second worker, while the first is still at it.
+# Nothing is acknowledged, so nothing comes back; should a queue ever need it, then not before the longest deadline is over.
 VISIBILITY_TIMEOUT_S = 30 * 24 * 3600
 
 
@@ -37,7 +37,10 @@ def _configuration() -> dict[str, Any]:
         "result_accept_content": ["json"],
         "task_ignore_result": True,
         "task_store_errors_even_if_ignored": False,
-        "task_acks_late": True,
+        # Nothing is acknowledged (docs/adr/0013): when Redis is away at that moment, kombu counts the message as open for ever,
+        # asks for no other, and so never notices that its connection is gone. The solo pool is late with it in any case.
+        "task_acks_late": False,
+        "task_queues": {str(queue): {"exchange": str(queue), "no_ack": True} for queue in Queue},
         "task_default_queue": str(Queue.CPU),
         "task_create_missing_queues": True,
         "worker_prefetch_multiplier": 1,
