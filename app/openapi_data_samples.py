@@ -32,7 +32,7 @@ DATASET_BODY = {
     "options": {"header": True},
     "metadata": LABELS,
 }
-READY_DATASET = {
+READY_DATASET: dict[str, Any] = {
     **DATASET_BODY,
     "id": example_id("ds"),
     "object": "dataset",

@@ -7,11 +7,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.openapi_data_samples import LABELS, SHA256, at, example_id
+from app.openapi_data_samples import LABELS, READY_DATASET, SHA256, at, example_id
+from farzi_core.config import DataSummary
+from farzi_core.data_choices import fill_in
 from farzi_core.presets import resolve_spec
 
 SPEC = {"preset": "quick"}
 JOB_BODY = {"kind": "distillation", "dataset_id": example_id("ds"), "spec": SPEC, "deadline_s": 3600.0, "metadata": LABELS}
+_SIZES = ("num_sequences", "num_events", "vocab_size", "max_sequence_length")
+_DATA = DataSummary("sequential_recommendation", *(READY_DATASET[name] for name in _SIZES))
 ARTIFACT = {"name": "sequences.jsonl", "media_type": "application/jsonl", "size_bytes": 40213, "sha256": SHA256}
 _RUN = {"id": example_id("run"), "number": 1, "started_at": at("12:00:01"), "ended_at": None, "outcome": None}
 _OVER = {"ended_at": at("12:04:40")}
@@ -23,7 +27,7 @@ QUEUED_JOB: dict[str, Any] = {
     "stop_requested": None,
     "dataset_id": example_id("ds"),
     "source_job_id": None,
-    "spec": resolve_spec("sequential_recommendation", SPEC).model_dump(mode="json"),
+    "spec": fill_in(resolve_spec("sequential_recommendation", SPEC), _DATA).model_dump(mode="json"),
     "batch_divisor": 1,
     "deadline_s": 3600.0,
     "metadata": LABELS,

@@ -16,7 +16,8 @@ def test_answers_to_old_posts(session_factory: sessionmaker[Session]) -> None:
     with session_factory.begin() as session:
         now, tenant = database_now(session), add_tenant(session)
         for key, age in (("old", IDEMPOTENCY_KEPT_FOR + timedelta(minutes=1)), ("new", timedelta(hours=23))):
-            session.add(IdempotencyRecord(tenant_id=tenant.id, key=key, fingerprint="f", created_at=now - age))
+            answer = {"response_status": 202, "response_headers": {}, "response_body": "{}"}
+            session.add(IdempotencyRecord(tenant_id=tenant.id, key=key, fingerprint="f", created_at=now - age, **answer))
     with session_factory.begin() as session:
         delete_old_idempotency_records(session)
         assert [record.key for record in session.query(IdempotencyRecord)] == ["new"]
