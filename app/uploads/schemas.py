@@ -38,7 +38,9 @@ class PartOut(OutputModel):
 
     number: int = Field(description="Counts from 1.")
     size_bytes: int
-    sha256: str | None = Field(description="Null if it went to object storage directly and was not declared.")
+    sha256: str | None = Field(
+        description="Null if it was not declared and went to object storage directly, or came several times at once."
+    )
 
 
 class MissingPartOut(OutputModel):
