@@ -95,6 +95,7 @@ def test_an_idle_worker_measures_its_machine_once(tmp_path: Path) -> None:
         service.start(SUPERVISOR)
         job_id = service.submit(service.add_ready_dataset(tmp_path))
         service.wait_for_status(job_id, JobStatus.SUCCEEDED)
+        service.wait_until(lambda: has_outcome(service, job_id), "what the job took, noted once it is over")
         with service.session_factory() as session:
             row = session.scalars(select(CalibrationRow)).one()
             outcome = session.get_one(EstimateOutcome, job_id)
@@ -102,6 +103,11 @@ def test_an_idle_worker_measures_its_machine_once(tmp_path: Path) -> None:
         assert outcome.machine == row.machine
     finally:
         service.close()
+
+
+def has_outcome(service: RunningService, job_id: str) -> bool:
+    with service.session_factory() as session:
+        return session.get(EstimateOutcome, job_id) is not None
 
 
 def num_calibrations(service: RunningService) -> int:
