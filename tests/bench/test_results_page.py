@@ -23,5 +23,6 @@ def test_figures_were_taken_under_the_protocol_the_page_describes() -> None:
     for comparison in read_comparisons():
         evaluation = comparison["spec"]["evaluation"]
         assert evaluation["num_seeds"] >= 3
-        assert len(evaluation["lr_factors"]) == 3
+        tried = len(evaluation["lr_factors"])
+        assert tried == 3 or (tried == 2 and f"(two on {comparison['data_set']})" in render([comparison]))
         assert evaluation["hard_draws"] == 4
