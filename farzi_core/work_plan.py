@@ -66,7 +66,13 @@ class StepTimes:
         num_steps = _mean_inner_steps(spec)
         window = min(num_steps, spec.meta_gradient.num_differentiated(spec.inner.num_steps))
         reverse = self._speed(spec.student).reverse_factor * METHOD_FACTORS.get(spec.meta_gradient.method, 1.0)
-        return self._inner_step * (num_steps + reverse * window) + self._real_batch + self._validation
+        return self._inner_step * (num_steps + reverse * window) + self._real_batch + self._validation_share
+
+    @property
+    def validation(self) -> float:
+        """One validation of the outer loop."""
+        spec = self._spec
+        return self._inner_step * spec.inner.num_steps + LOOKS_PER_VALIDATION * self._look(spec.student)
 
     def baseline_step(self, baseline: Baseline) -> float:
         """The mean outer step of a learned baseline."""
@@ -81,7 +87,7 @@ class StepTimes:
             "first_order": num_steps + MIXED_SHARE * reverse * window,
         }[baseline]
         real = 0.0 if baseline == "trajectory_matching" else self._real_batch
-        return self._inner_step * num_inner + real + self._validation
+        return self._inner_step * num_inner + real + self._validation_share
 
     def comparison_step(self, key: TrainingKey) -> float:
         """The mean step of a training of the comparison, its share of looks included."""
@@ -140,17 +146,15 @@ class StepTimes:
         return self._training(self._spec.student, self._spec.outer.batch_size, self._spec.student.max_length, soft=False)
 
     @property
-    def _validation(self) -> float:
-        spec = self._spec
-        whole = self._inner_step * spec.inner.num_steps + LOOKS_PER_VALIDATION * self._look(spec.student)
-        return whole / spec.outer.validate_every
+    def _validation_share(self) -> float:
+        return self.validation / self._spec.outer.validate_every
 
 
 def plan_distillation(spec: DistillationSpec, times: StepTimes) -> dict[str, float]:
     """Return the seconds of every piece of a distillation, by name."""
     return {
         "teacher": _plan_teachers(spec, times) if spec.needs_teacher else 0.0,
-        "distillation": times.outer_step * spec.outer.num_steps,
+        "distillation": times.outer_step * spec.outer.num_steps + _plan_random_reference(spec, times),
         **_plan_judging(spec, times),
         "artifacts": times.artifacts,
     }
@@ -174,6 +178,10 @@ def expected_synthetic_steps(spec: DistillationSpec) -> int:
 
 def _plan_teachers(spec: DistillationSpec, times: StepTimes) -> float:
     return times.real_step * spec.teacher.num_steps * (spec.teacher.num_trajectories or 1)
+
+
+def _plan_random_reference(spec: DistillationSpec, times: StepTimes) -> float:
+    return times.validation if "random" in spec.evaluation.baselines else 0.0
 
 
 def _plan_judging(spec: DistillationSpec, times: StepTimes) -> dict[str, float]:

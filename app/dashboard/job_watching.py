@@ -18,7 +18,6 @@ from app.jobs.states import TERMINAL_STATUSES, JobStatus
 from app.services import Services
 from app.tenants.schemas import Scope
 from app.tenants.service import Caller
-from farzi_core.data_options import SequenceFormat
 
 EVENTS_SHOWN = 50
 VALIDATION = "validation_"
@@ -70,9 +69,9 @@ def download_artifact(  # noqa: PLR0917  FastAPI passes by name
     request: Request,
     caller: JobReader,
     services: InServices,
-    format_: Annotated[SequenceFormat | None, Query(alias="format")] = None,
-    draws: Annotated[int | None, Query(ge=1, le=100)] = None,
-    seed: Annotated[int | None, Query(ge=0, lt=2**64)] = None,
+    format_: artifact_endpoints.WantedFormat = None,
+    draws: artifact_endpoints.WantedDraws = None,
+    seed: artifact_endpoints.WantedSeed = None,
 ) -> Response:
     """Download one file, as the API gives it."""
     return artifact_endpoints.download_artifact(job_id, name, request, caller, services, format_, draws, seed)

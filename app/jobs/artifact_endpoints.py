@@ -21,6 +21,19 @@ from farzi_core.data_options import SequenceFormat
 
 router = APIRouter(prefix="/v1/jobs", tags=["Jobs"], route_class=AuthenticatedRoute)
 
+WantedFormat = Annotated[
+    SequenceFormat | None,
+    Query(alias="format", description="Format of the hard sequences, of `sequences.*` only; left out: that of the name."),
+]
+WantedDraws = Annotated[
+    int | None,
+    Query(ge=1, le=100, description="Hard sequences per synthetic sequence, of `sequences.*` only; left out: 4."),
+]
+WantedSeed = Annotated[
+    int | None,
+    Query(ge=0, lt=2**64, description="Seed of the draws, of `sequences.*` only; left out: the one that was published with."),
+]
+
 
 @router.get("/{job_id}/artifacts")
 def list_artifacts(job_id: str, caller: JobReader, services: InServices) -> Page[ArtifactOut]:
@@ -47,20 +60,9 @@ def download_artifact(  # noqa: PLR0917  FastAPI passes by name
     request: Request,
     caller: JobReader,
     services: InServices,
-    format_: Annotated[
-        SequenceFormat | None,
-        Query(alias="format", description="Format of the hard sequences, of `sequences.*` only; left out: that of the name."),
-    ] = None,
-    draws: Annotated[
-        int | None,
-        Query(ge=1, le=100, description="Hard sequences per synthetic sequence, of `sequences.*` only; left out: 4."),
-    ] = None,
-    seed: Annotated[
-        int | None,
-        Query(
-            ge=0, lt=2**64, description="Seed of the draws, of `sequences.*` only; left out: the one that was published with."
-        ),
-    ] = None,
+    format_: WantedFormat = None,
+    draws: WantedDraws = None,
+    seed: WantedSeed = None,
 ) -> Response:
     """Download one file: its bytes, or a redirect to the object store.
 

@@ -21,13 +21,13 @@ from torch import Tensor
 
 from farzi_core.distillation.checkpoint import Checkpoint
 from farzi_core.distillation.setting import Setting
+from farzi_core.distillation.validation import measure_fresh_student, plan_validation
 from farzi_core.errors import NumericalError
-from farzi_core.evaluation.training import SoftData, StudentTraining, TrainingPlan
+from farzi_core.evaluation.training import SoftData
 from farzi_core.metagrad import AdamConfig, AdamState, adam_step, init_state
 from farzi_core.metagrad.vectors import ParamLayout
 from farzi_core.soft_tokens import INPUT_EVENTS
 from farzi_core.synthetic.base import Synthetic
-from farzi_core.work_plan import LOOKS_PER_VALIDATION
 
 MEDIAN_STEPS = 50
 _LOG_LR = "log_inner_lr"
@@ -197,24 +197,10 @@ class SyntheticDescent:
         return Validation(value, is_best)
 
     def _measure(self, distilled: Distilled) -> tuple[float, bool]:
-        """Train one fresh student, the same at every validation, and compare its best look with the best so far."""
+        """Train one fresh student, and compare its best look with the best so far."""
         setting = self._setting
-        inner = setting.spec.inner
-        plan = TrainingPlan(setting.inner_adam(distilled.inner_lr), inner.num_steps, LOOKS_PER_VALIDATION, None, setting.metric)
-        training = StudentTraining(
-            setting.student,
-            SoftData.of(distilled.synthetic, inner.batch_size),
-            setting.validation,
-            plan,
-            seed=setting.spec.seed,
-            purpose=("outer_validation",),
-            dtype=setting.dtype,
-            device=setting.device,
-        )
-        while not training.finished:
-            training.advance()
-        value = training.best_value
-        assert value is not None
+        plan = plan_validation(setting, distilled.inner_lr)
+        value = measure_fresh_student(setting, SoftData.of(distilled.synthetic, setting.spec.inner.batch_size), plan)
         return value, plan.is_better(value, self._best_value)
 
     def _distilled(self, flat: Tensor) -> Distilled:

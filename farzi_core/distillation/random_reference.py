@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from farzi_core.distillation.baselines.coresets import pick_random_sequences
 from farzi_core.distillation.setting import Setting
-from farzi_core.evaluation.training import HardData, StudentTraining, TrainingPlan
-from farzi_core.work_plan import LOOKS_PER_VALIDATION
+from farzi_core.distillation.validation import measure_fresh_student, plan_validation
+from farzi_core.evaluation.training import HardData
 
 
 def measure_random_sequences(setting: Setting) -> float:
@@ -17,19 +17,6 @@ def measure_random_sequences(setting: Setting) -> float:
     Cost: one validation of the outer loop.
     """
     spec = setting.spec
-    plan = TrainingPlan(setting.inner_adam(spec.inner.lr), spec.inner.num_steps, LOOKS_PER_VALIDATION, None, setting.metric)
     events = pick_random_sequences(setting, spec.synthetic.num_sequences, spec.synthetic.sequence_length)
-    training = StudentTraining(
-        setting.student,
-        HardData(events.to(setting.device), spec.inner.batch_size or spec.synthetic.num_sequences),
-        setting.validation,
-        plan,
-        seed=spec.seed,
-        purpose=("outer_validation",),
-        dtype=setting.dtype,
-        device=setting.device,
-    )
-    while not training.finished:
-        training.advance()
-    assert training.best_value is not None
-    return training.best_value
+    data = HardData(events.to(setting.device), spec.inner.batch_size or spec.synthetic.num_sequences)
+    return measure_fresh_student(setting, data, plan_validation(setting, spec.inner.lr))

@@ -80,32 +80,39 @@ def fit_predictions(mean: MeanPrediction, events: Tensor, latent_dim: int, gener
 def _fit(
     latents: Tensor, decoder: Tensor, targets: Callable[[Tensor], Tensor], generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Return factors fitted by Adam to the targets (B, V) of rows, which are drawn in batches."""
-    layout = ParamLayout({"latents": latents, "decoder": decoder})
-    state = init_state(layout.flatten({"latents": latents, "decoder": decoder}))
+    """Return factors fitted to the targets (B, V) of rows, which are drawn in batches."""
+    start = {"latents": latents, "decoder": decoder}
+    layout = ParamLayout(start)
     batches = [
         rows.to(latents.device)
         for _ in range(_FIT_EPOCHS)
         for rows in torch.split(torch.randperm(len(latents), generator=generator), _FIT_BATCH)
     ]
-    for step, rows in enumerate(batches):
-        flat = state.params.detach().requires_grad_()
-        named = layout.name(flat)
-        loss = _cross_entropy(named["latents"][rows] @ named["decoder"], targets(rows))
-        (grad,) = torch.autograd.grad(loss, flat)
-        adam = AdamConfig(cosine_lr(_FIT_LR, step, len(batches)))
-        state = adam_step(replace(state, params=flat.detach()), grad, adam)
-    fitted = layout.name(state.params)
+
+    def loss(flat: Tensor, step: int) -> Tensor:
+        factors, rows = layout.name(flat), batches[step]
+        return _cross_entropy(factors["latents"][rows] @ factors["decoder"], targets(rows))
+
+    fitted = layout.name(_descend(layout.flatten(start), loss, len(batches)))
     return fitted["latents"], fitted["decoder"]
 
 
 def _fit_first_token(decoder: Tensor, probabilities: Tensor) -> Tensor:
     """Return the latent (D,) whose soft token is nearest to a distribution (V,)."""
-    state = init_state(decoder.new_zeros(len(decoder)))
-    for step in range(_FIRST_TOKEN_STEPS):
+
+    def loss(latent: Tensor, _step: int) -> Tensor:
+        return _cross_entropy((latent @ decoder)[None], probabilities[None])
+
+    return _descend(decoder.new_zeros(len(decoder)), loss, _FIRST_TOKEN_STEPS)
+
+
+def _descend(start: Tensor, loss: Callable[[Tensor, int], Tensor], num_steps: int) -> Tensor:
+    """Return what Adam makes of a flat vector, at a learning rate that falls to 0 by a cosine."""
+    state = init_state(start)
+    for step in range(num_steps):
         flat = state.params.detach().requires_grad_()
-        (grad,) = torch.autograd.grad(_cross_entropy((flat @ decoder)[None], probabilities[None]), flat)
-        adam = AdamConfig(cosine_lr(_FIT_LR, step, _FIRST_TOKEN_STEPS))
+        (grad,) = torch.autograd.grad(loss(flat, step), flat)
+        adam = AdamConfig(cosine_lr(_FIT_LR, step, num_steps))
         state = adam_step(replace(state, params=flat.detach()), grad, adam)
     return state.params
 
