@@ -54,7 +54,7 @@ def test_an_estimate_says_what_it_rests_on_and_queues_nothing(client: TestClient
     assert client.get("/v1/jobs").json()["data"] == []
 
 
-def test_a_measured_machine_and_a_larger_job_change_the_figures(client: TestClient, services: Services) -> None:
+def test_a_measured_machine_changes_the_figures(client: TestClient, services: Services) -> None:
     dataset_id = make_ready(client, services)
     reference = ask(client, dataset_id)
     calibrate(services, slower=3.0)
@@ -63,8 +63,20 @@ def test_a_measured_machine_and_a_larger_job_change_the_figures(client: TestClie
     assert measured["basis"]["machine"] == "a machine"
     assert measured["phases"]["distillation"] == pytest.approx(3 * reference["phases"]["distillation"])
     assert measured["seconds_p90"] == pytest.approx((1 + MEASURED_ERROR) * measured["seconds_p50"])
-    longer = ask(client, dataset_id, {**SMALL_SPEC, "outer": {"num_steps": 3200}})
-    assert longer["phases"]["distillation"] == pytest.approx(20 * measured["phases"]["distillation"])
+
+
+def test_outer_steps_take_equally_long_and_random_sequences_are_validated_once(client: TestClient, services: Services) -> None:
+    dataset_id = make_ready(client, services)
+
+    def distillation_s(num_steps: int, *baselines: str) -> float:
+        spec = {**SMALL_SPEC, "outer": {"num_steps": num_steps}, "evaluation": {"baselines": baselines}}
+        return float(ask(client, dataset_id, spec)["phases"]["distillation"])
+
+    steps_s = distillation_s(160)
+    assert distillation_s(3200) == pytest.approx(20 * steps_s)
+    reference_s = distillation_s(160, "random") - steps_s
+    assert 0 < reference_s < steps_s
+    assert distillation_s(3200, "random") == pytest.approx(20 * steps_s + reference_s)
 
 
 def finish(client: TestClient, services: Services, dataset_id: str, directory: Path, seconds: float) -> str:
