@@ -1,5 +1,6 @@
 // Upload a file as one body, with progress. A data set that was declared is uploaded to again after a failure, not declared anew.
-import { csrfToken, sayProblem } from "./problem.js";
+// A failure here may have been none there: a file can have arrived whole before "Stop", or before the connection broke.
+import { csrfToken, problemOf } from "./problem.js";
 
 const form = document.getElementById("upload");
 const drop = document.getElementById("drop");
@@ -12,6 +13,7 @@ const start = document.getElementById("upload-start");
 const stop = document.getElementById("upload-stop");
 const formats = { csv: "csv", tsv: "tsv", jsonl: "jsonl", ndjson: "jsonl", parquet: "parquet", inter: "inter", txt: "text" };
 
+let sent = null; // the file of the attempt before
 let declared = form.dataset.content ? { content: form.dataset.content, page: form.dataset.page } : null;
 
 for (const name of ["dragenter", "dragover"]) {
@@ -62,12 +64,20 @@ form.addEventListener("submit", async (event) => {
   start.disabled = true;
   try {
     declared ??= await declare();
-    if (declared) {
-      await send(file, declared.content);
-      location.assign(declared.page);
-      return;
-    }
+    const isRepeated = sent === file;
+    sent = file;
+    await send(file, declared.content).catch((error) => {
+      if (!(isRepeated && error.code === "dataset_already_uploaded")) {
+        throw error;
+      }
+    });
+    location.assign(declared.page);
+    return;
   } catch (error) {
+    if (error.code === "dataset_already_uploaded" && !form.dataset.content) {
+      declared = null; // another file needs a data set of its own, declared by another request
+      form.elements.idempotency_key.value += "+";
+    }
     refuse(error.message);
   }
   start.disabled = false;
@@ -81,7 +91,7 @@ async function declare() {
   });
   const text = await answer.text();
   if (!answer.ok) {
-    throw new Error(sayProblem(answer.status, text));
+    throw problemOf(answer.status, text);
   }
   return JSON.parse(text);
 }
@@ -100,7 +110,7 @@ function send(file, target) {
     request.setRequestHeader("X-CSRF-Token", csrfToken());
     request.upload.addEventListener("progress", (event) => show(event.loaded, file.size, performance.now() - began));
     request.addEventListener("load", () =>
-      end(() => (request.status < 300 ? resolve() : reject(new Error(sayProblem(request.status, request.responseText))))),
+      end(() => (request.status < 300 ? resolve() : reject(problemOf(request.status, request.responseText)))),
     );
     request.addEventListener("error", () => end(() => reject(new Error("The connection broke. Upload again to start anew."))));
     request.addEventListener("abort", () => end(() => reject(new Error("Stopped. Upload again to start anew."))));
