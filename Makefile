@@ -13,13 +13,17 @@ $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test nightly chaos audit lint types bench lock
+.PHONY: help demo docs test nightly chaos audit lint types bench lock
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: $(DEMO) ## Distil real flight data through the whole service and show what the result is worth
 	@$(BIN)/farzi demo
+
+docs: $(DEV) ## Build the documentation site into build/site; a broken link fails
+	@$(BIN)/python -m docs.website
+	@echo "To read it: $(BIN)/python -m http.server --directory build/site 8080, then http://127.0.0.1:8080/"
 
 test: $(DEV) ## Run every test, with real Postgres, Redis, S3 and Celery processes
 	@OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder

@@ -27,8 +27,13 @@ def render_api_page(description: Description) -> str:
     return _environment.get_template("api_page.html.j2").render(
         title=f"{info['title']} {info['version']}",
         description=info["description"],
-        groups=[_group(tag, description) for tag in description["tags"]] + [_received(description)],
+        groups=groups_of(description),
     )
+
+
+def groups_of(description: Description) -> list[dict[str, Any]]:
+    """Return the operations of an OpenAPI description by tag, and the webhooks, as pages show them."""
+    return [_group(tag, description) for tag in description["tags"]] + [_received(description)]
 
 
 def _group(tag: Description, description: Description) -> dict[str, Any]:

@@ -38,7 +38,7 @@ def test_declared_dependency_is_pinned_within_its_range(requirement: Requirement
 
 def test_extras_are_complete_by_themselves() -> None:
     extras = project()["project"]["optional-dependencies"]
-    assert extras.keys() == {"server", "worker", "tracing", "demo", "bench", "dev"}
+    assert extras.keys() == {"server", "worker", "tracing", "demo", "docs", "bench", "dev"}
     assert any(line.startswith("torch==") for line in extras["worker"])
     assert not any(line.startswith("torch") for line in (*extras["server"], *project()["project"]["dependencies"]))
 

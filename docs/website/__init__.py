@@ -1,0 +1,1 @@
+"""The documentation site: ``python -m docs.website`` makes it of docs/; Markdown in, static HTML without other hosts out."""
