@@ -99,6 +99,8 @@ def plan_checkpointed(num_steps: int, params_bytes: int, graph_bytes: int, budge
 def measure_graph(inner: InnerGradient, params: Tensor) -> int:
     """Return the bytes that the graph of one inner gradient keeps alive, next to params and synthetic data.
 
+    A loss that calls ``torch.func.grad`` cannot be measured: its graph counts as too large to keep a spare one.
+
     Cost: one inner gradient, which ``inner`` remembers as that of step 0, so that a loop from ``params`` saves it.
     """
     sizes: dict[int, int] = {}
@@ -110,8 +112,13 @@ def measure_graph(inner: InnerGradient, params: Tensor) -> int:
             sizes[storage.data_ptr()] = storage.nbytes()
         return value
 
-    with torch.autograd.graph.saved_tensors_hooks(record, lambda value: value):
-        inner.remember(params, inner.linearize(params, 0))
+    try:
+        with torch.autograd.graph.saved_tensors_hooks(record, lambda value: value):
+            inner.remember(params, inner.linearize(params, 0))
+    except RuntimeError as error:
+        if "saved tensor hooks" not in str(error):
+            raise
+        return SPARE_GRAPHS_BYTES + 1
     return sum(sizes.values())
 
 

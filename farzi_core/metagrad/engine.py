@@ -111,7 +111,7 @@ def compute_meta_gradient(
         if method == "unrolled":
             with explain_autograd_errors("inner_loss"):
                 return unrolled_meta_gradient(inner_loss, outer_loss, start_params, data, adam, num_inner_steps=num_inner_steps)
-        inner = InnerGradient(inner_loss, data, layout, product)
+        inner = InnerGradient(inner_loss, data, layout, product, is_ensemble=ensemble)
         start = layout.flatten(start_params)
         trajectory = make_trajectory(
             method, inner, adam, start, num_steps=num_inner_steps, window=window, memory_budget_bytes=memory_budget_bytes
@@ -137,13 +137,11 @@ class _Sweep:
         adjoint = init_adjoint(adj_params)
         first_step, synthetic_was_used = num_steps, not adj_synthetic
         for inner_step in trajectory.walk_back():
-            adjoint, mixed_vp = self._step_back(adjoint, inner_step)
+            adjoint, used = self._step_back(adjoint, inner_step, adj_synthetic)
             first_step = inner_step.step
             check_finite_parts(adjoint.adj_params, self._layout, "the adjoint", first_step)
             adj_rates[first_step] = adjoint.adj_lr
-            synthetic_was_used = synthetic_was_used or bool(mixed_vp)
-            for name, product in mixed_vp.items():
-                adj_synthetic[name] += product
+            synthetic_was_used = synthetic_was_used or bool(used)
         check_synthetic_used(synthetic_was_used)
         for name, adj in adj_synthetic.items():
             check_finite(adj, f"the meta-gradient of {name!r}", first_step)
@@ -159,15 +157,20 @@ class _Sweep:
             num_inner_steps=num_steps,
         )
 
-    def _step_back(self, adjoint: AdamAdjoint, inner_step: InnerStep) -> tuple[AdamAdjoint, dict[str, Tensor]]:
-        """Return the adjoint before the step, with the step's own ``adj_lr``, and what it adds to the synthetic data's."""
+    def _step_back(
+        self, adjoint: AdamAdjoint, inner_step: InnerStep, adj_synthetic: dict[str, Tensor]
+    ) -> tuple[AdamAdjoint, set[str]]:
+        """Return the adjoint before the step, with the step's own ``adj_lr``; add to the synthetic data's what it is owed.
+
+        The second result names the synthetic tensors that the step depends on.
+        """
         adjoint = replace(adjoint, adj_lr=torch.zeros_like(adjoint.adj_lr))
         adjoint, adj_grad = self._step_reverse(adjoint, inner_step.after, inner_step.grad, self._adam)
         linearization = inner_step.linearization
         if linearization is None:
             linearization = self._inner.linearize(inner_step.params, inner_step.step, inner_step.grad)
-        hvp, mixed_vp = linearization.multiply(adj_grad)
-        return replace(adjoint, adj_params=adjoint.adj_params + hvp), mixed_vp
+        hvp, used = linearization.multiply(adj_grad, adj_synthetic)
+        return replace(adjoint, adj_params=adjoint.adj_params + hvp), used
 
     def _outer_gradient(self, params: Tensor, num_steps: int) -> tuple[Tensor, Tensor]:
         leaves = [part.requires_grad_() for part in self._layout.split(params.detach().clone())]

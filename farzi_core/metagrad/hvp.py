@@ -8,13 +8,14 @@ CPU core in ``docs/design/reverse-adam.md``.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal, Protocol, get_args
 
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
+from farzi_core.metagrad.by_hand import DerivativesByHand, NestedDerivativeError
 from farzi_core.metagrad.guards import (
     NotDifferentiableError,
     check_gradient,
@@ -38,10 +39,10 @@ class Linearization(Protocol):
 
     grad: Tensor
 
-    def multiply(self, direction: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return ``H direction`` (N,) and ``(d2 inner_loss / d synthetic d params)^T direction`` by name; once only.
+    def multiply(self, direction: Tensor, adj_synthetic: dict[str, Tensor]) -> tuple[Tensor, set[str]]:
+        """Return ``H direction`` (N,), and add ``(d2 inner_loss / d synthetic d params)^T direction`` to ``adj_synthetic``.
 
-        Tensors of the synthetic data that the inner gradient does not depend on are left out of the second result.
+        Once only. The second result names the tensors of the synthetic data that the inner gradient depends on.
         """
         ...
 
@@ -54,15 +55,25 @@ class InnerGradient:
         synthetic: tensors the loss is a function of; not copied, never modified.
         layout: how the flat vector splits into params.
         product: order of the second derivative.
+        is_ensemble: whether the loss runs its members under ``torch.func.vmap``, where autograd's derivatives are taken.
     """
 
-    def __init__(self, inner_loss: InnerLoss, synthetic: dict[str, Tensor], layout: ParamLayout, product: Product) -> None:
+    def __init__(
+        self,
+        inner_loss: InnerLoss,
+        synthetic: dict[str, Tensor],
+        layout: ParamLayout,
+        product: Product,
+        *,
+        is_ensemble: bool = False,
+    ) -> None:
         self._inner_loss = inner_loss
         self._randomness = RandomReplay(layout.device)
         self.synthetic = synthetic
         self.layout = layout
         # Reverse over reverse is faster on every student and size measured, because it never forms d inner_loss / d synthetic.
         self.is_forward_over_reverse = product == "forward_over_reverse"
+        self._needs_autograd = is_ensemble
         self._known: tuple[Tensor, Linearization] | None = None
 
     def remember(self, params: Tensor, linearization: Linearization) -> None:
@@ -80,7 +91,7 @@ class InnerGradient:
             return known.grad
         with explain_autograd_errors("inner_loss"):
             leaves = [part.requires_grad_() for part in self.layout.split(params.detach())]
-            loss = self.loss(leaves, self.synthetic, step)
+            loss = self.loss(leaves, self.synthetic, step, DerivativesByHand())
             grads = torch.autograd.grad(loss, leaves, allow_unused=True)
         grad = self.layout.join(list(grads), params)
         check_gradient(loss.detach(), grad, self.layout, step)
@@ -93,10 +104,25 @@ class InnerGradient:
             return known
         if self.is_forward_over_reverse:
             return _ForwardOverReverse(self, params, step, self.gradient(params, step) if grad is None else grad)
-        return _ReverseOverReverse(self, params, step)
+        return _ReverseOverReverse(self, params, step, grad)
 
-    def loss(self, leaves: list[Tensor], synthetic: dict[str, Tensor], step: int) -> Tensor:
-        """Return the inner loss, with its random numbers replayed; raises if it changed its arguments."""
+    def loss(
+        self, leaves: list[Tensor], synthetic: dict[str, Tensor], step: int, by_hand: DerivativesByHand | None = None
+    ) -> Tensor:
+        """Return the inner loss, with its random numbers replayed; raises if it changed its arguments.
+
+        Operations that ``by_hand`` knows are differentiated by it, unless this loss was found to need autograd's own.
+        """
+        if by_hand is None or self._needs_autograd:
+            return self._loss(leaves, synthetic, step)
+        try:
+            with by_hand:
+                return self._loss(leaves, synthetic, step)
+        except NestedDerivativeError:
+            self._needs_autograd = True
+            return self._loss(leaves, synthetic, step)
+
+    def _loss(self, leaves: list[Tensor], synthetic: dict[str, Tensor], step: int) -> Tensor:
         params = dict(zip(self.layout.names, leaves, strict=True))
         versions = [tensor._version for tensor in (*leaves, *synthetic.values())]
         with self._randomness.at(step):
@@ -112,31 +138,35 @@ class InnerGradient:
 class _ReverseOverReverse:
     """Keeps the graph of the gradient, so that the product costs one pass back through it."""
 
-    def __init__(self, inner: InnerGradient, params: Tensor, step: int) -> None:
+    def __init__(self, inner: InnerGradient, params: Tensor, step: int, grad: Tensor | None) -> None:
         self._layout = inner.layout
         self._params = params
         self._synthetic = {name: value.detach().requires_grad_() for name, value in inner.synthetic.items()}
         with explain_autograd_errors("inner_loss"):
             self._leaves = [part.requires_grad_() for part in self._layout.split(params.detach())]
-            loss = inner.loss(self._leaves, self._synthetic, step)
+            by_hand = DerivativesByHand(self._leaves, self._synthetic, gradient_is_known=grad is not None)
+            loss = inner.loss(self._leaves, self._synthetic, step, by_hand)
             self._grads = torch.autograd.grad(loss, self._leaves, create_graph=True, allow_unused=True)
-        self.grad = self._layout.join([None if grad is None else grad.detach() for grad in self._grads], params)
-        check_gradient(loss.detach(), self.grad, self._layout, step)
+        if grad is None:
+            grad = self._layout.join([None if part is None else part.detach() for part in self._grads], params)
+            check_gradient(loss.detach(), grad, self._layout, step)
+        self.grad = grad
+        self._owed = by_hand.owed
 
-    def multiply(self, direction: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def multiply(self, direction: Tensor, adj_synthetic: dict[str, Tensor]) -> tuple[Tensor, set[str]]:
         outputs, cotangents = [], []
         for grad, part in zip(self._grads, self._layout.split(direction), strict=True):
             if grad is not None and grad.requires_grad:
                 outputs.append(grad)
                 cotangents.append(part)
         if not outputs:
-            return torch.zeros_like(self._params), {}
+            return torch.zeros_like(self._params), set()
         sources = self._leaves + list(self._synthetic.values())
         with explain_autograd_errors("inner_loss"):
             products = torch.autograd.grad(outputs, sources, cotangents, allow_unused=True)
         hvp = self._layout.join(list(products[: len(self._leaves)]), self._params)
-        mixed_vp = zip(self._synthetic, products[len(self._leaves) :], strict=True)
-        return hvp, {name: product for name, product in mixed_vp if product is not None}
+        used = _add_products(adj_synthetic, products[len(self._leaves) :])
+        return hvp, used | {name for name, owed in self._owed.items() if owed.add_to(adj_synthetic[name])}
 
 
 class _ForwardOverReverse:
@@ -148,7 +178,7 @@ class _ForwardOverReverse:
         self._step = step
         self.grad = grad
 
-    def multiply(self, direction: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def multiply(self, direction: Tensor, adj_synthetic: dict[str, Tensor]) -> tuple[Tensor, set[str]]:
         layout = self._inner.layout
         synthetic = {name: value.detach().requires_grad_() for name, value in self._inner.synthetic.items()}
         with explain_autograd_errors("inner_loss"), forward_ad.dual_level():
@@ -158,8 +188,17 @@ class _ForwardOverReverse:
             grads = torch.autograd.grad(loss, leaves + list(synthetic.values()), allow_unused=True)
             tangents = [None if grad is None else _tangent(grad) for grad in grads]
         hvp = layout.join(tangents[: len(leaves)], self._params)
-        mixed_vp = zip(synthetic, tangents[len(leaves) :], strict=True)
-        return hvp, {name: tangent for name, tangent in mixed_vp if tangent is not None}
+        return hvp, _add_products(adj_synthetic, tangents[len(leaves) :])
+
+
+def _add_products(adj_synthetic: dict[str, Tensor], products: Sequence[Tensor | None]) -> set[str]:
+    """Add each product to the adjoint of the same place, in place, and return the names of those that are there."""
+    used = set()
+    for (name, adj), product in zip(adj_synthetic.items(), products, strict=True):
+        if product is not None:
+            adj.add_(product)
+            used.add(name)
+    return used
 
 
 def _make_dual(value: Tensor, tangent: Tensor) -> Tensor:

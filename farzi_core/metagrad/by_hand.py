@@ -1,0 +1,141 @@
+"""Finds, while a loss is computed, the operations whose derivatives are faster by hand, and puts those in their place.
+
+The loss is a caller's, written in torch's own operations; it need not know of this. An operation is replaced only where that is
+certain to be the same function with the same two derivatives; everything else stays autograd's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+
+from farzi_core.metagrad.log_sum_exp import log_sum_exp
+from farzi_core.metagrad.param_products import OwedProducts, Treatment, multiply
+
+# Below these sizes, the calls into Python cost more than what they save.
+MIN_MULTIPLICATIONS = 10_000_000
+MIN_LOGITS = 100_000
+
+_PRODUCTS = {torch.matmul, torch.mm, torch.Tensor.matmul, torch.Tensor.mm}
+_LOG_SUMS = {torch.logsumexp, torch.Tensor.logsumexp}
+_TRANSPOSITIONS = {"TBackward0", "TransposeBackward0", "PermuteBackward0"}
+
+
+class NestedDerivativeError(Exception):
+    """The loss takes a derivative itself, so that a second-order product needs a third one; only autograd has that."""
+
+
+class DerivativesByHand(TorchFunctionMode):
+    """Inside, products with a parameter and sums of exponentials are differentiated by hand.
+
+    Args:
+        params: the parameters, leaves that require a gradient; none: products stay autograd's.
+        synthetic: the synthetic data by name, leaves.
+        gradient_is_known: leave out the values of the parameters' gradient: what autograd returns for it is then partly 0, and
+            only its graph means something.
+
+    Attributes:
+        owed: by name, what synthetic data is owed for products inside; autograd does not see it.
+
+    Raises:
+        NestedDerivativeError: the loss calls ``torch.autograd.grad``.
+    """
+
+    def __init__(
+        self, params: Iterable[Tensor] = (), synthetic: Mapping[str, Tensor] | None = None, *, gradient_is_known: bool = False
+    ) -> None:
+        super().__init__()
+        self._params = {id(param) for param in params}
+        self._names = {id(value): name for name, value in (synthetic or {}).items() if value.is_contiguous()}
+        self._gradient_is_known = gradient_is_known
+        self._hooks = _saving_hooks()
+        self.owed = {name: OwedProducts() for name in self._names.values()}
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func is torch.autograd.grad:
+            raise NestedDerivativeError
+        if func in _LOG_SUMS and _is_last_axis(*args, **kwargs) and self._is_plain(args[0]):
+            return log_sum_exp(args[0])
+        if not kwargs and len(args) == 2 and (func in _PRODUCTS or func is functional.linear):
+            left, right = args
+            if self._is_param_product(left, right, right_is_transposed=func is functional.linear):
+                return self._multiply(left, right.T if func is functional.linear else right)
+        return func(*args, **kwargs)
+
+    def _multiply(self, left: Tensor, right: Tensor) -> Tensor:
+        name = self._names.get(id(left))
+        if name is None:
+            return multiply(left, right, Treatment(None, self._gradient_is_known))
+        return multiply(left.detach(), right, Treatment(self.owed[name], self._gradient_is_known))
+
+    def _is_plain(self, value: Tensor) -> bool:
+        """Return whether nobody else has a say in how ``value`` is differentiated, or in what is kept for that."""
+        return (
+            not torch._C._are_functorch_transforms_active()
+            and not torch.compiler.is_compiling()
+            and not torch.is_autocast_enabled(value.device.type)
+            # Activation checkpointing, for one, counts what is kept.
+            and _saving_hooks() == self._hooks
+        )
+
+    def _is_param_product(self, left: Any, right: Any, *, right_is_transposed: bool) -> bool:
+        if not (self._params and isinstance(left, Tensor) and isinstance(right, Tensor) and left.ndim >= 2 and right.ndim == 2):
+            return False
+        width = right.shape[0 if right_is_transposed else 1]
+        return (
+            left.numel() * width >= MIN_MULTIPLICATIONS
+            and self._is_param(right)
+            and self._is_plain(left)
+            # The derivative for left is computed whenever left has a graph, so left must be worth it: one that comes from
+            # synthetic data alone is not.
+            and (not left.requires_grad or id(left) in self._names or self._depends_on_params(left))
+        )
+
+    def _is_param(self, value: Tensor) -> bool:
+        """Return whether ``value`` is a parameter, or one with its axes exchanged."""
+        if id(value) in self._params:
+            return True
+        node = value.grad_fn
+        return node is not None and node.name() in _TRANSPOSITIONS and self._is_leaf_node(node.next_functions[0][0])
+
+    def _depends_on_params(self, value: Tensor) -> bool:
+        to_visit, seen = [value.grad_fn], set()
+        while to_visit:
+            node = to_visit.pop()
+            if node is None or node in seen:
+                continue
+            if self._is_leaf_node(node):
+                return True
+            seen.add(node)
+            to_visit.extend(parent for parent, _ in node.next_functions)
+        return False
+
+    def _is_leaf_node(self, node: Any) -> bool:
+        return id(getattr(node, "variable", None)) in self._params
+
+
+def _is_last_axis(logits: Any, dim: Any = None, keepdim: bool = False, **others: Any) -> bool:
+    """Return whether ``logsumexp`` was called for the last axis of many floating-point logits that have a graph."""
+    return (
+        isinstance(logits, Tensor)
+        and dim in (-1, logits.ndim - 1)
+        and logits.ndim > 1
+        and not keepdim
+        and not others
+        and logits.requires_grad
+        and logits.dtype in (torch.float32, torch.float64)
+        and logits.numel() >= MIN_LOGITS
+    )
+
+
+def _saving_hooks() -> Any:
+    """Return what is in force for tensors kept by autograd, None if nothing is."""
+    return torch._C._autograd._top_saved_tensors_default_hooks(True)
