@@ -76,7 +76,8 @@ def soft_next_event_loss(
         embedded = student.embed_probabilities(params, probabilities)
         return embedded_next_event_loss(student, params, embedded, dropout_generator=dropout_generator)
     inputs = student.embed_events(params, input_events[:, :-1])
-    targets = student.embed_probabilities(params, probabilities[:, 1:])
+    # Of all positions: the meta-gradient's engine has a product of its own for the whole tensor, and none for a part of it.
+    targets = student.embed_probabilities(params, probabilities)[:, 1:]
     return _embedded_loss(student, params, inputs, targets, dropout_generator)
 
 
