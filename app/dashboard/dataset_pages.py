@@ -15,6 +15,7 @@ from app.dashboard.forms import Form
 from app.dashboard.page_route import InForm, PageRoute, begin_post, redirect
 from app.dashboard.pages import show
 from app.dashboard.schema_form import make_sections, read_values
+from app.dashboard.upload_routes import list_begun, targets_of
 from app.datasets import endpoints
 from app.datasets.models import DatasetStatus
 from app.datasets.report_schemas import Histograms, Reading, ReportOut
@@ -23,6 +24,10 @@ from app.dependencies import DatasetReader, DatasetWriter, InServices
 from app.errors import ServiceError
 from app.pagination import PageQuery
 from app.problems import field_problems, summarise
+from app.services import Services
+from app.tenants.service import Caller
+from app.uploads import endpoints as upload_endpoints
+from app.uploads.schemas import UploadWithPartsOut
 
 VALIDATED = frozenset({DatasetStatus.READY, DatasetStatus.INVALID})
 SHOWN_PROBLEMS = 100
@@ -53,15 +58,7 @@ def declare_dataset(request: Request, form: InForm, _caller: DatasetWriter, serv
     """Declare a data set, for the script that uploads the file next."""
     created = endpoints.create_dataset(_declaration(form), begin_post(request, form), services)
     dataset_id = json.loads(bytes(created.body))["id"]
-    page = f"/dashboard/datasets/{dataset_id}"
-    return JSONResponse({"id": dataset_id, "page": page, "content": f"{page}/content"}, 201)
-
-
-@router.put("/{dataset_id}/content")
-async def upload_content(dataset_id: str, request: Request, caller: DatasetWriter, services: InServices) -> Response:
-    """Take the file."""
-    stored = await endpoints.upload_content(dataset_id, request, caller, services)
-    return JSONResponse({"id": stored.id, "status": stored.status}, 202)
+    return JSONResponse({"id": dataset_id, **targets_of(dataset_id)}, 201)
 
 
 @router.get("/{dataset_id}")
@@ -82,6 +79,8 @@ def show_dataset(dataset_id: str, request: Request, caller: DatasetReader, servi
         histograms=histograms,
         reading=_describe_reading(report.reading) if report and report.reading else [],
         declared=_declared(dataset),
+        targets=targets_of(dataset_id),
+        begun=_look_at_begun(dataset, caller, services),
         shown_problems=SHOWN_PROBLEMS,
     )
 
@@ -116,6 +115,15 @@ def _declaration(form: Form) -> DatasetCreate:
     except ValidationError as error:
         problems = field_problems(error.errors(), values)
         raise ServiceError("invalid_request", summarise(problems), problems=problems) from None
+
+
+def _look_at_begun(dataset: DatasetOut, caller: Caller, services: Services) -> tuple[UploadWithPartsOut, int] | None:
+    """Return the newest upload that can be gone on with, and the bytes of it that are there."""
+    begun = list_begun(dataset.id, caller, services) if dataset.status == DatasetStatus.AWAITING_UPLOAD else []
+    if not begun:
+        return None
+    upload = upload_endpoints.get_upload(dataset.id, begun[0].id, caller, services)
+    return upload, upload.size_bytes - sum(part.size_bytes for part in upload.missing_parts)
 
 
 def _declared(dataset: DatasetOut) -> dict[str, str]:

@@ -12,6 +12,7 @@ from app.dashboard import (
     result_pages,
     sign_in,
     static_files,
+    upload_routes,
 )
 
 ROUTERS = (
@@ -20,6 +21,7 @@ ROUTERS = (
     sign_in.open_router,
     sign_in.router,
     dataset_pages.router,
+    upload_routes.router,
     new_job_pages.router,
     job_pages.router,
     job_watching.router,

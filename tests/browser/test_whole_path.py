@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Page, expect
 
 from tests.acceptance.conftest import ServiceSettings, choose_settings
 from tests.acceptance.processes import farzi_process, wait_until_ready
@@ -162,63 +162,3 @@ def test_from_a_key_to_files(tab: Tab, service: ServiceSettings, tmp_path: Path)
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
     # While the builder is being filled in, an estimate may be refused: half of a change need not fit the other half.
     assert [error for error in tab.errors if "422" not in error] == []
-
-
-def test_an_upload_that_breaks_off_says_so_and_goes_on(tab: Tab, service: ServiceSettings) -> None:
-    page = tab.page
-    tab.sign_in(service.base_url, service.api_key)
-    page.goto(f"{service.base_url}/dashboard/datasets/new")
-    page.evaluate(DROP, ["#drop", "slow.csv", make_csv(broken=False) * 40])
-    session = page.context.new_cdp_session(page)
-    conditions = {"offline": False, "latency": 20, "downloadThroughput": 1_000_000, "uploadThroughput": 60_000}
-    session.send("Network.enable")
-    session.send("Network.emulateNetworkConditions", conditions)
-    page.get_by_role("button", name="Upload").click()
-    bar = page.get_by_role("progressbar", name="Uploading")
-    expect(bar).to_be_visible()
-    expect(bar).not_to_have_js_property("value", 0)
-    expect(page.locator("#upload-said")).to_contain_text("a second")
-    page.get_by_role("button", name="Stop").click()
-    expect(page.get_by_role("alert")).to_have_text("Stopped. Upload again to start anew.")
-    session.send("Network.emulateNetworkConditions", conditions | {"offline": True})
-    page.get_by_role("button", name="Upload").click()
-    expect(page.get_by_role("alert")).to_have_text("The connection broke. Upload again to start anew.")
-    session.send("Network.emulateNetworkConditions", conditions | {"uploadThroughput": -1, "downloadThroughput": -1})
-    page.get_by_role("button", name="Upload").click()
-    expect(page.locator("#dataset-status")).to_be_visible()
-    # Before the limit of the rate takes hold, the first attempt may have arrived whole; the last one then meets a conflict.
-    assert [error for error in tab.errors if "ERR_INTERNET_DISCONNECTED" not in error and "409" not in error] == []
-
-
-def test_a_file_that_arrived_whole_before_the_connection_broke_is_not_refused(tab: Tab, service: ServiceSettings) -> None:
-    page = tab.page
-    tab.sign_in(service.base_url, service.api_key)
-    page.goto(f"{service.base_url}/dashboard/datasets/new")
-    page.evaluate(DROP, ["#drop", "whole.csv", make_csv(broken=False)])
-    content = re.compile(r"/dashboard/datasets/[^/]+/content$")
-
-    def lose_the_answer(route: Route) -> None:
-        assert route.fetch().status == 202
-        route.abort("connectionreset")
-
-    page.route(content, lose_the_answer)
-    page.get_by_role("button", name="Upload").click()
-    expect(page.get_by_role("alert")).to_have_text("The connection broke. Upload again to start anew.")
-    page.unroute(content)
-
-    # Another file is not what arrived: it gets a data set of its own.
-    page.get_by_label("Name").fill("another")
-    page.evaluate(DROP, ["#drop", "another.csv", make_csv(broken=False)])
-    page.get_by_role("button", name="Upload").click()
-    expect(page.get_by_role("alert")).to_contain_text("keeps the content it has")
-    page.get_by_role("button", name="Upload").click()
-    expect(page.get_by_role("heading", level=1)).to_have_text("another")
-
-    page.goto(f"{service.base_url}/dashboard/datasets/new")
-    page.evaluate(DROP, ["#drop", "again.csv", make_csv(broken=False)])
-    page.route(content, lose_the_answer)
-    page.get_by_role("button", name="Upload").click()
-    expect(page.get_by_role("alert")).to_have_text("The connection broke. Upload again to start anew.")
-    page.unroute(content)
-    page.get_by_role("button", name="Upload").click()
-    expect(page.get_by_role("heading", level=1)).to_have_text("again")
