@@ -1,4 +1,7 @@
-"""Which files are pages of the site, under which names, and where their links lead there."""
+"""Which files are pages of the site, under which names, and where their links lead there.
+
+Drawings become part of the page, so that their colours follow the page's switch between light and dark.
+"""
 
 from __future__ import annotations
 
@@ -43,5 +46,7 @@ def _rewrite(source: str, link: re.Match[str]) -> str:
     meant = os.path.normpath(PurePosixPath(source).parent / path)
     if meant not in OF_THE_ROOT and not meant.startswith("docs/"):
         return link["text"]
+    if link["image"] and meant.endswith(".svg"):
+        return f'<div class="drawing">{(ROOT / meant).read_text(encoding="utf-8")}</div>'
     target = os.path.relpath(page_of(meant), PurePosixPath(page_of(source)).parent)
     return f"{link['image']}[{link['text']}]({target}{hash_sign}{anchor})"

@@ -11,6 +11,7 @@ from urllib.parse import unquote
 import pytest
 
 from docs.website.building import SiteError, build_site, generate
+from docs.website.figures import FIGURES
 from docs.website.navigation import pages_of, read_navigation
 from docs.website.pages import page_of, rewrite_links, sources
 from tests.project.repository import ROOT, read
@@ -98,8 +99,8 @@ def test_every_operation_is_in_the_reference(pages: dict[Path, Page], site: Path
 
 def test_links_are_those_of_the_site() -> None:
     block = "\n```text\n[e](../README.md)\n```\n"
-    prose = "[a](../README.md#x) ![b](images/c.svg) [code](../farzi_core/costs.py) [d](api/jobs.md)"
-    on_the_site = "[a](project/readme.md#x) ![b](images/c.svg) code [d](api/jobs.md)"
+    prose = "[a](../README.md#x) ![b](images/dashboard-job.png) [code](../farzi_core/costs.py) [d](api/jobs.md)"
+    on_the_site = "[a](project/readme.md#x) ![b](images/dashboard-job.png) code [d](api/jobs.md)"
     assert rewrite_links("docs/estimates.md", prose + block) == on_the_site + block
     assert rewrite_links("README.md", "[log](docs/log.md)") == "[log](../log.md)"
 
@@ -108,3 +109,14 @@ def test_make_docs_builds_it() -> None:
     (recipe,) = re.findall(r"^docs: .*\n(?:\t.*\n)+", read("Makefile"), re.MULTILINE)
     assert "-m docs.website" in recipe
     assert (ROOT / "docs/website/__main__.py").is_file()
+
+
+@pytest.mark.parametrize("name", sorted(FIGURES))
+def test_figures_are_those_of_the_code(name: str) -> None:
+    assert read(f"docs/images/{name}.svg") == FIGURES[name]().svg(), "run: python -m docs.website.figures"
+
+
+def test_drawings_follow_the_page(site: Path) -> None:
+    page = (site / "concepts/summary.html").read_text(encoding="utf-8")
+    assert 'class="figure"' in page
+    assert "images/summary.svg" not in page
