@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -12,12 +13,25 @@ from app.jobs.states import Queue
 RUN_JOB = "farzi.run_job"
 # Nothing is acknowledged, so nothing comes back; should a queue ever need it, then not before the longest deadline is over.
 VISIBILITY_TIMEOUT_S = 30 * 24 * 3600
+ANSWER_TIMEOUT_S = 10.0
+# A machine that is gone says nothing: by default a connection to it is believed in for two hours.
+LOST_PEER = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 30_000}
 
 
 def make_celery(broker_url: str) -> Celery:
     """Create the application that both ends of the broker share."""
     celery = Celery("farzi", broker=broker_url, set_as_current=False)
     celery.conf.update(_configuration())
+    return celery
+
+
+def make_sending_celery(broker_url: str) -> Celery:
+    """Create an application that only sends, and gives up a broker that takes messages without an answer.
+
+    Who waits for messages must not: there is nothing to hear from a queue that is empty.
+    """
+    celery = make_celery(broker_url)
+    celery.conf.broker_transport_options = {**celery.conf.broker_transport_options, "socket_timeout": ANSWER_TIMEOUT_S}
     return celery
 
 
@@ -58,6 +72,9 @@ def _configuration() -> dict[str, Any]:
             "visibility_timeout": VISIBILITY_TIMEOUT_S,
             "socket_connect_timeout": 5.0,
             "socket_keepalive": True,
+            "socket_keepalive_options": {
+                getattr(socket, name): value for name, value in LOST_PEER.items() if hasattr(socket, name)
+            },
         },
         "result_backend_transport_options": {"visibility_timeout": VISIBILITY_TIMEOUT_S},
         "visibility_timeout": VISIBILITY_TIMEOUT_S,

@@ -10,7 +10,7 @@ import structlog
 from sqlalchemy.orm import Session, sessionmaker
 
 from app.jobs.outbox import relay
-from app.queue import make_celery, make_sender
+from app.queue import make_sender, make_sending_celery
 
 POLL_S = 0.5
 LONGEST_WAIT_S = 10.0
@@ -22,7 +22,7 @@ logger = structlog.get_logger(__name__)
 @contextmanager
 def running_relay(sessions: sessionmaker[Session], broker_url: str) -> Iterator[None]:
     """Relay until the block ends."""
-    celery = make_celery(broker_url)
+    celery = make_sending_celery(broker_url)
     stop = threading.Event()
     thread = threading.Thread(target=_run, args=(sessions, make_sender(celery), stop), name="outbox-relay", daemon=True)
     thread.start()

@@ -88,7 +88,13 @@ class Settings(BaseSettings):
     heartbeat_s: float = Field(10.0, gt=0, description="Seconds between heartbeats.")
     control_poll_s: float = Field(2.0, gt=0, description="Seconds between looks at a running job's cancel, pause and deadline.")
     stop_grace_s: float = Field(30.0, gt=0, description="Seconds a run gets to write its checkpoint before it is killed.")
-    checkpoint_interval_s: float = Field(60.0, gt=0, description="Longest time between two checkpoints.")
+    checkpoint_interval_s: float = Field(60.0, gt=0, description="Seconds from one checkpoint to the next.")
+    checkpoint_max_share: float = Field(
+        0.02,
+        gt=0,
+        le=1,
+        description="Part of a run's time that checkpoints may take; where it would be more, they come less often.",
+    )
     max_runs: int = Field(3, ge=1, description="Runs a job may lose before it fails with worker_lost.")
     run_silence_s: float = Field(
         60.0, gt=0, description="Seconds without a sign of life after which a run's process is taken for frozen and killed."

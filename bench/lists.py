@@ -27,6 +27,7 @@ from sqlalchemy import make_url
 from starlette.testclient import TestClient
 
 from app.db import first_id_at
+from app.jobs.states import TERMINAL_STATUSES
 from app.main import create_app
 from app.migrate import upgrade
 from app.settings import Settings
@@ -126,7 +127,7 @@ def copy_jobs(connection: psycopg.Connection[Any], num_jobs: int, shared: tuple[
             labels = json.dumps({"team": f"team {number % 10}", "number": str(number)})
             status = STATUSES[number % len(STATUSES)]
             row = [job_id(number), tenant_id, "distillation", "gpu", dataset_id, spec, labels, status]
-            copy.write_row([*row, 1, 0, 200, 200, metrics, 51, at, at, at, at])
+            copy.write_row([*row, 1, 0, 200, 200, metrics, 51, at, at, at, at if status in TERMINAL_STATUSES else None])
 
 
 def copy_belongings(connection: psycopg.Connection[Any], num_jobs: int, events_per_job: int) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from app.db import make_engine, make_session_factory
 from app.jobs.leases import next_queued
 from app.jobs.states import Queue
-from app.queue import make_celery, make_sender
+from app.queue import make_celery, make_sender, make_sending_celery
 from app.settings import Settings
 from worker.idle_calibration import IdleCalibration
 from worker.maintenance import Maintenance
@@ -30,7 +30,7 @@ def serve_queue(settings: Settings, queue: str) -> int:
     name = f"{queue}@{socket.gethostname()}:{os.getpid()}"
     register_tasks(celery, Supervisor(settings, session_factory, name, shutdown))
     # Two applications: the thread's connection to the broker is its own.
-    maintenance = Maintenance(settings, session_factory, make_sender(make_celery(settings.broker_url)))
+    maintenance = Maintenance(settings, session_factory, make_sender(make_sending_celery(settings.broker_url)))
     thread = threading.Thread(target=maintenance.run, args=(shutdown,), name="maintenance")
 
     def begin_shutdown(**_: object) -> None:

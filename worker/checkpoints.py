@@ -19,15 +19,22 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+LONGEST_INTERVALS = 10
+
 
 class CheckpointKeeper:
-    """Saves what ``save(directory)`` writes, when it is due."""
+    """Saves what ``save(directory)`` writes, when it is due: after the interval of the settings, or later where saving is slow.
+
+    What a checkpoint took decides when the next one comes, so that together they take no more of a run than they may; but what
+    a lost run costs stays bounded.
+    """
 
     def __init__(self, context: RunContext, save: Callable[[Path], None]) -> None:
         self._context = context
         self._save = save
         self._saved_at = self._began_at = time.monotonic()
         self._saving_s = 0.0
+        self._wait_s = context.settings.checkpoint_interval_s
         self._step = -1
 
     @property
@@ -36,21 +43,30 @@ class CheckpointKeeper:
         return self._saving_s / max(time.monotonic() - self._began_at, 1e-9)
 
     def save_if_due(self, step: int) -> None:
-        if time.monotonic() - self._saved_at < self._context.settings.checkpoint_interval_s:
+        if time.monotonic() - self._saved_at < self._wait_s:
             return
         try:
             self.save(step)
         except StorageError as error:
             # The work is worth more than its checkpoint: go on, and try again when the next one would be due.
             logger.warning("no checkpoint was written: %s", error)
-            self._saved_at = time.monotonic()
 
     def save(self, step: int) -> None:
         """Save now; the checkpoint counts once the job's row names it."""
         if step == self._step:
             return
-        began_at = time.monotonic()
-        key = f"{self._context.prefix}/checkpoints/{step}/checkpoint.tar"
+        began_at, settings = time.monotonic(), self._context.settings
+        self._wait_s = settings.checkpoint_interval_s
+        try:
+            self._save_as(f"{self._context.prefix}/checkpoints/{step}/checkpoint.tar", step)
+            self._step = step
+            slow_s = (time.monotonic() - began_at) / settings.checkpoint_max_share
+            self._wait_s = max(self._wait_s, min(slow_s, LONGEST_INTERVALS * self._wait_s))
+        finally:
+            self._saved_at = time.monotonic()
+            self._saving_s += self._saved_at - began_at
+
+    def _save_as(self, key: str, step: int) -> None:
         with tempfile.TemporaryDirectory(dir=self._context.directory) as scratch:
             content, archive = Path(scratch) / "content", Path(scratch) / "checkpoint.tar"
             content.mkdir()
@@ -59,11 +75,8 @@ class CheckpointKeeper:
                 tar.add(content, arcname=".")
             self._context.store.put_file(key, archive)
         dropped = self._context.writer.checkpoint(key, step)
-        self._saved_at = time.monotonic()
-        self._step = step
         if dropped is not None and dropped != key:
             self._context.store.delete(dropped)
-        self._saving_s += time.monotonic() - began_at
 
 
 def load_newest(context: RunContext, load: Callable[[Path], T]) -> T | None:

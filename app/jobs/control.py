@@ -74,11 +74,12 @@ def retry_job(session: Session, tenant_id: str, job_id: str, quotas: QuotaGuard)
         quotas.require_bytes(session, tenant_id, job.reserved_bytes)
         if find_dataset(session, tenant_id, job.dataset_id, keep=True) is None:
             raise ServiceError("dataset_deleted", f"The job's data set {job.dataset_id} was deleted; upload it again.")
+        now = database_now(session)
         job.error_code = job.error_message = job.error_retryable = None
         job.ended_at = job.available_at = job.deadline_at = None
         job.num_lost_runs = 0
         job.batch_divisor = 1
-        _queue_again(session, job, EventType.JOB_RETRIED, database_now(session))
+        _queue_again(session, job, EventType.JOB_RETRIED, now)
     elif job.status not in {JobStatus.QUEUED, JobStatus.RUNNING}:
         raise _refusal("retried", job, "only a failed or cancelled job can be")
     return job

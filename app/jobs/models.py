@@ -21,6 +21,11 @@ def _one_of(column: str, values: type[JobKind] | type[JobStatus]) -> str:
 LISTED = text("kind <> 'validation' AND deleted_at IS NULL")
 _KEPT = text("checkpoint_key IS NOT NULL")
 _UNSWEPT = text("swept_at IS NULL")
+_OPEN = text("ended_at IS NULL")
+_WAITING = text("status = 'queued'")
+# What a row says of itself has to agree, whoever writes it. On SQLite these are triggers: migration 0008.
+_LEASED = "status IN ('running', 'cancelling')"
+_OVER = "status IN ('succeeded', 'failed', 'cancelled')"
 
 
 def _list_index(*columns: str) -> Index:
@@ -34,12 +39,16 @@ class Job(Base):
     __table_args__ = (
         CheckConstraint(_one_of("status", JobStatus), name="status"),
         CheckConstraint(_one_of("kind", JobKind), name="kind"),
+        CheckConstraint(f"(lease_expires_at IS NOT NULL) = ({_LEASED})", name="lease"),
+        CheckConstraint(f"stop_requested IS NULL OR {_LEASED}", name="stop"),
+        CheckConstraint(f"(ended_at IS NOT NULL) = ({_OVER})", name="end"),
         _list_index("tenant_id", "id"),
         _list_index("tenant_id", "status", "id"),
         _list_index("tenant_id", "kind", "id"),
         _list_index("tenant_id", "dataset_id", "id"),
         Index("ix_jobs_checkpoint_kept", "ended_at", postgresql_where=_KEPT, sqlite_where=_KEPT),
         Index(None, "status", "queue", "id"),
+        Index("ix_jobs_waiting", "queue", "tenant_id", "id", postgresql_where=_WAITING, sqlite_where=_WAITING),
     )
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
@@ -102,11 +111,13 @@ class JobLabel(Base):
 
 
 class Run(Base):
-    """One attempt at a job; its number is the lease token it holds."""
+    """One attempt at a job; its number is the lease token it holds. Of a job's runs at most one is open."""
 
     __tablename__ = "runs"
     __table_args__ = (
         UniqueConstraint("job_id", "number"),
+        CheckConstraint("(ended_at IS NULL) = (outcome IS NULL)", name="end"),
+        Index("uq_runs_open", "job_id", unique=True, postgresql_where=_OPEN, sqlite_where=_OPEN),
         Index("ix_runs_unswept", "ended_at", postgresql_where=_UNSWEPT, sqlite_where=_UNSWEPT),
     )
 

@@ -29,7 +29,7 @@ def test_details_of_old_jobs(session_factory: sessionmaker[Session]) -> None:
         now = database_now(session)
         for name, status, days in (("old", "succeeded", 31), ("young", "failed", 29), ("alive", "running", None)):
             ended_at = None if days is None else now - timedelta(days=days)
-            job = add_job(session, status=status, ended_at=ended_at)
+            job = add_job(session, status=status, ended_at=ended_at, lease_expires_at=now if days is None else None)
             session.add(JobMetric(job_id=job.id, name="loss", step=1, value=1.0, at=now))
             ids[name] = job.id
     with session_factory.begin() as session:

@@ -126,3 +126,61 @@ def test_a_database_that_is_away(monkeypatch: pytest.MonkeyPatch, capsys: pytest
     said = capsys.readouterr().err
     assert said.startswith("FARZI_DATABASE_URL: the database cannot be used:")
     assert said.count("\n") == 1
+
+
+def test_rows_that_contradict_themselves_are_mended_once_and_refused_from_then_on(empty: Settings, engine: Engine) -> None:
+    at = "'2026-01-01 00:00:00'"
+    with engine.begin() as connection:
+        command.upgrade(make_config(connection), "0007")
+        connection.exec_driver_sql(f"INSERT INTO tenants (id, name, created_at) VALUES ('t', 't', {at})")
+        connection.exec_driver_sql(
+            "INSERT INTO datasets (id, tenant_id, name, task, format, options, metadata, status, created_at, updated_at) "
+            f"VALUES ('ds', 't', 'n', 'language_modeling', 'text', '{{}}', '{{}}', 'ready', {at}, {at})"
+        )
+        for job_id, status, lease, stop, end in (
+            ("over", "succeeded", at, "'cancel'", "NULL"),
+            ("under way", "running", "NULL", "NULL", at),
+            ("waiting", "queued", at, "'pause'", at),
+        ):
+            connection.exec_driver_sql(
+                "INSERT INTO jobs (id, tenant_id, kind, queue, dataset_id, spec, metadata, status, lease_expires_at, "
+                "stop_requested, ended_at, lease_token, num_lost_runs, progress_step, progress_total, next_event_seq, "
+                f"created_at, updated_at) VALUES ('{job_id}', 't', 'validation', 'cpu', 'ds', '{{}}', '{{}}', '{status}', {lease}, {stop}, "
+                f"{end}, 2, 0, 0, 0, 1, {at}, {at})"
+            )
+        for number in (1, 2):
+            connection.exec_driver_sql(
+                "INSERT INTO runs (id, job_id, number, worker, started_at) "
+                f"VALUES ('run_{number}', 'under way', {number}, 'w', {at})"
+            )
+        command.upgrade(make_config(connection), "0008")
+        rows = connection.exec_driver_sql(
+            "SELECT id, lease_expires_at IS NULL, stop_requested IS NULL, ended_at IS NULL FROM jobs ORDER BY id"
+        ).all()
+        outcomes = connection.exec_driver_sql("SELECT outcome FROM runs ORDER BY number").scalars().all()
+    assert [tuple(row) for row in rows] == [
+        ("over", True, True, False),
+        ("under way", False, True, True),
+        ("waiting", True, True, True),
+    ]
+    assert outcomes == ["lost", None]
+    for refused in (
+        f"UPDATE jobs SET lease_expires_at = {at} WHERE id = 'over'",
+        "UPDATE jobs SET lease_expires_at = NULL WHERE id = 'under way'",
+        "UPDATE jobs SET status = 'running' WHERE id = 'waiting'",
+        "UPDATE jobs SET status = 'succeeded', lease_expires_at = NULL WHERE id = 'under way'",
+        "UPDATE jobs SET stop_requested = 'pause' WHERE id = 'over'",
+        f"UPDATE jobs SET ended_at = {at} WHERE id = 'waiting'",
+        "UPDATE runs SET outcome = 'lost' WHERE number = 2",
+        "UPDATE runs SET outcome = NULL WHERE number = 1",
+        f"INSERT INTO runs (id, job_id, number, worker, started_at) VALUES ('run_3', 'under way', 3, 'w', {at})",
+        "INSERT INTO runs (id, job_id, number, worker, started_at, outcome) "
+        f"VALUES ('run_3', 'under way', 3, 'w', {at}, 'lost')",
+    ):
+        with pytest.raises(IntegrityError), engine.begin() as connection:
+            connection.exec_driver_sql(refused)
+    with engine.begin() as connection:
+        connection.exec_driver_sql(f"UPDATE runs SET outcome = 'failed', ended_at = {at} WHERE number = 2")
+        connection.exec_driver_sql(
+            f"UPDATE jobs SET status = 'failed', lease_expires_at = NULL, ended_at = {at} WHERE id = 'under way'"
+        )

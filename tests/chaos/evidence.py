@@ -21,7 +21,7 @@ from app.settings import Settings
 from app.storage import OBJECTS_DIRECTORY
 
 Row = dict[str, Any]
-TABLES = ("jobs", "runs", "job_events", "manifests", "artifacts", "outbox", "datasets")
+TABLES = ("jobs", "runs", "job_events", "manifests", "artifacts", "outbox", "datasets", "uploads")
 _JSON = {"data", "content", "spec", "metrics", "report"}
 
 
@@ -63,6 +63,7 @@ class ObjectReader:
     """Reads objects as any other program would."""
 
     def __init__(self, settings: Settings) -> None:
+        self._sizes: dict[str, int] = {}
         self._directory: Path | None = None
         if settings.s3_bucket is None:
             self._directory = settings.resolved_data_dir / OBJECTS_DIRECTORY
@@ -80,6 +81,17 @@ class ObjectReader:
 
     def read(self, key: str) -> bytes | None:
         """Return the bytes, or None where there is no such object."""
+        content = self._read(key)
+        self._sizes[key] = 0 if content is None else len(content)
+        return content
+
+    def size(self, key: str) -> int:
+        """Return how many bytes lie there; of an object that was read before, how many were read."""
+        if key not in self._sizes:
+            self.read(key)
+        return self._sizes[key]
+
+    def _read(self, key: str) -> bytes | None:
         if self._directory is not None:
             path = self._directory / key
             return path.read_bytes() if path.exists() else None

@@ -19,6 +19,7 @@ from tests.worker.test_validation import COLUMNS, GOOD
 
 BETWEEN_S = 0.15
 PATIENCE_S = 240.0
+PART_BYTES = 5 << 20
 PROBLEM = "application/problem+json"
 ENDED = {"succeeded", "failed", "cancelled"}
 
@@ -63,16 +64,49 @@ class InsistentClient:
 
     def upload(self, key: str, content: bytes = GOOD) -> str:
         """Declare and send a data set; return its id once it is validated."""
-        body = {"name": key, "task": "sequential_recommendation", "format": "csv", "columns": COLUMNS}
-        dataset_id: str = self.insist("POST", "/v1/datasets", json=body, headers={"Idempotency-Key": key}).json()["id"]
+        dataset_id = self._declare(key)
         digest = base64.b64encode(hashlib.sha256(content).digest()).decode()
         headers = {"Content-Digest": f"sha-256=:{digest}:"}
         self.insist("PUT", f"/v1/datasets/{dataset_id}/content", content=content, headers=headers)
+        self._expect_ready(dataset_id, content)
+        self.count("uploads")
+        return dataset_id
+
+    def upload_in_parts(self, key: str, content: bytes) -> str:
+        """The same in parts, each sent to the object store until it is there."""
+        dataset_id, sha256 = self._declare(key), hashlib.sha256(content).hexdigest()
+        body = {"size_bytes": len(content), "sha256": sha256, "part_size_bytes": PART_BYTES}
+        headers = {"Idempotency-Key": f"{key}-upload"}
+        begun = self.insist("POST", f"/v1/datasets/{dataset_id}/uploads", json=body, headers=headers).json()
+        path = f"/v1/datasets/{dataset_id}/uploads/{begun['id']}"
+        give_up_at = time.monotonic() + PATIENCE_S
+        while missing := self.insist("GET", path).json()["missing_parts"]:
+            for part in missing:
+                self._send_part(part, content)
+            assert time.monotonic() < give_up_at, f"{path}: parts do not arrive"
+        self.insist("POST", f"{path}/complete", headers={"Idempotency-Key": f"{key}-complete"})
+        self._expect_ready(dataset_id, content)
+        self.count("uploads in parts")
+        return dataset_id
+
+    def _declare(self, key: str) -> str:
+        body = {"name": key, "task": "sequential_recommendation", "format": "csv", "columns": COLUMNS}
+        declared = self.insist("POST", "/v1/datasets", json=body, headers={"Idempotency-Key": key}).json()
+        dataset_id: str = declared["id"]
+        return dataset_id
+
+    def _send_part(self, part: dict[str, Any], content: bytes) -> None:
+        """Send a part once; whether it arrived is asked of the service."""
+        offset = part["offset_bytes"]
+        try:
+            httpx.put(part["url"], content=content[offset : offset + part["size_bytes"]], headers=part["headers"], timeout=20.0)
+        except httpx.TransportError:
+            self.count("parts cut")
+
+    def _expect_ready(self, dataset_id: str, content: bytes) -> None:
         dataset = self.poll(f"/v1/datasets/{dataset_id}", lambda found: found["status"] in {"ready", "invalid"})
         if dataset["status"] != "ready" or dataset["sha256"] != hashlib.sha256(content).hexdigest():
             self.violate(f"{dataset_id}: {dataset['status']} with SHA-256 {dataset['sha256']}")
-        self.count("uploads")
-        return dataset_id
 
     def poll(self, path: str, is_done: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         give_up_at = time.monotonic() + PATIENCE_S

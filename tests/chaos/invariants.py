@@ -15,6 +15,7 @@ from app.settings import Settings
 from tests.chaos.event_path import follow
 from tests.chaos.evidence import Evidence, ObjectReader, Row, collect, digest, object_reader
 from tests.chaos.process_table import find_runs
+from tests.chaos.quotas import find_differences
 
 ENDED = {"succeeded", "failed", "cancelled"}
 PUBLISHING_KINDS = {"distillation", "evaluation"}
@@ -54,6 +55,7 @@ def find_violations(settings: Settings, expected: Expectations) -> list[str]:
             *_of_data_sets(evidence, objects),
             *_of_results(evidence, objects, expected),
             *_of_answers(expected),
+            *find_differences(settings, evidence, objects),
             *(f"an orphan process {run.pid} runs {run.job_id}" for run in find_runs(settings.data_dir)),
         ]
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
+from tests.chaos.outcome import percentiles
 from tests.chaos.results import read_results
 from tests.chaos.table import FAULTS, Fault
 
@@ -32,7 +33,7 @@ def render(rows: list[Row]) -> str:
     template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
     return template.render(
         table=_table(["fault", "asked for", "injected", "violations", "recovery s: p50", "p95", "max"], _summary(rows)),
-        details=_table(["command", "commit", "minutes", "what happened"], [_detail(row) for row in rows]),
+        details=_table(["command", "commit", "minutes", "load", "recovery s", "what happened"], [_detail(row) for row in rows]),
         found=[(row, sentence) for row in rows for sentence in row["violations"]],
         total=f"{sum(row['injected'] for row in rows):,}",
         num_violations=sum(row["num_violations"] for row in rows),
@@ -47,21 +48,28 @@ def _summary(rows: list[Row]) -> list[list[str]]:
 def _summarise(fault: Fault, rows: list[Row]) -> list[str]:
     if not rows:
         return [fault.what, str(fault.count), NOT_RUN, *[NONE] * 4]
-    # Percentiles of several commands cannot be put together from their percentiles: the worst of them stands.
-    worst = {name: max((row["recovery_s"].get(name, 0.0) for row in rows), default=0.0) for name in ("p50", "p95", "max")}
-    recovery = [f"{value:.1f}" if value else NONE for value in worst.values()]
+    recovery = percentiles(seconds for row in rows for seconds in row.get("recoveries_s", ()))
     return [
         fault.what,
         str(fault.count),
         str(sum(row["injected"] for row in rows)),
         str(sum(row["num_violations"] for row in rows)),
-        *recovery,
+        *(f"{recovery[name]:.1f}" if recovery else NONE for name in ("p50", "p95", "max")),
     ]
 
 
 def _detail(row: Row) -> list[str]:
     happened = ", ".join(f"{count} {what}" for what, count in row["counts"].items())
-    return [f"`{row['command']}`", f"`{row['commit']}`", f"{row['seconds'] / 60:.1f}", happened]
+    load = row["machine"].get("load")
+    recovery = ", ".join(f"{name} {seconds:.1f}" for name, seconds in row["recovery_s"].items())
+    return [
+        f"`{row['command']}`",
+        f"`{row['commit']}`",
+        f"{row['seconds'] / 60:.1f}",
+        NONE if load is None else f"{load:.1f}",
+        recovery or NONE,
+        happened,
+    ]
 
 
 def _table(header: list[str], lines: list[list[str]]) -> str:

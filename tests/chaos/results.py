@@ -9,25 +9,27 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tests.chaos.outcome import Outcome
+from tests.chaos.outcome import Outcome, percentiles
 
 LOG = Path(__file__).with_name("results.jsonl")
 MOST_VIOLATIONS = 20
 
 
 def append_result(path: Path, fault: str, command: str, seed: int, seconds: float, commit: str, outcome: Outcome) -> Row:
-    """Write what came of one command, and return it."""
+    """Write what came of one command, and return it; the load is the machine's over the last quarter of an hour."""
+    load = round(os.getloadavg()[2], 1)
     row = {
         "fault": fault,
         "command": command,
         "seed": seed,
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": commit,
-        "machine": {"cpus": len(os.sched_getaffinity(0)), "python": platform.python_version()},
+        "machine": {"cpus": len(os.sched_getaffinity(0)), "python": platform.python_version(), "load": load},
         "seconds": round(seconds, 1),
         "injected": outcome.injected,
         "counts": dict(sorted(outcome.counts.items())),
-        "recovery_s": outcome.percentiles(),
+        "recovery_s": percentiles(outcome.recoveries_s),
+        "recoveries_s": sorted(round(seconds, 1) for seconds in outcome.recoveries_s),
         "num_violations": len(outcome.violations),
         "violations": outcome.violations[:MOST_VIOLATIONS],
     }

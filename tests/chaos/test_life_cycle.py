@@ -88,7 +88,8 @@ class LifeCycle(RuleBasedStateMachine):
     def teardown(self) -> None:
         """The next life does not meet what this one left."""
         with self.sessions.begin() as session:
-            session.execute(update(Job).values(status="cancelled", lease_expires_at=None))
+            over = {"status": "cancelled", "ended_at": Job.created_at, "lease_expires_at": None, "stop_requested": None}
+            session.execute(update(Job).values(**over))
             session.query(OutboxMessage).delete()
 
     @initialize(target=jobs)

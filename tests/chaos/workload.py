@@ -30,6 +30,7 @@ class Workload:
         self.accepted: list[str] = []
         self.distillations: list[str] = []
         self.reference: str | None = None
+        self._ended: set[str] = set()
         self._outer_steps = outer_steps
         self._scratch = cluster.directory / f"uploads-{time.monotonic_ns()}"
         self._scratch.mkdir()
@@ -58,10 +59,13 @@ class Workload:
         return (job.ended_at - job.started_at).total_seconds()
 
     def statuses(self, job_ids: Iterable[str] | None = None) -> dict[str, str]:
-        wanted = list(self.accepted if job_ids is None else job_ids)
+        """Return the status of each job that was not over when it was last looked at: nobody retries any."""
+        wanted = set(self.accepted if job_ids is None else job_ids) - self._ended
         with self.cluster.session_factory() as session:
             rows = session.execute(select(Job.id, Job.status).where(Job.id.in_(wanted)))
-            return {job_id: status for job_id, status in rows}  # noqa: C416  rows are no pairs to mypy
+            found = {job_id: status for job_id, status in rows}  # noqa: C416  rows are no pairs to mypy
+        self._ended |= {job_id for job_id, status in found.items() if status in ENDED}
+        return found
 
     def unended(self, job_ids: Iterable[str] | None = None) -> list[str]:
         return [job_id for job_id, status in self.statuses(job_ids).items() if status not in ENDED]

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from pydantic import SecretStr
-from sqlalchemy import select, update
+from sqlalchemy import select
 
 from app.clock import database_now
 from app.datasets.models import Dataset, DatasetStatus
@@ -42,7 +42,14 @@ SMALL_SPEC: dict[str, Any] = {
 }
 # Long enough to be met in the middle, short enough to be waited for.
 LONG_OUTER_STEPS = 100
-QUICK_TIMES = {"lease_s": 6.0, "heartbeat_s": 1.0, "control_poll_s": 0.2, "checkpoint_interval_s": 0.3, "stop_grace_s": 20.0}
+QUICK_TIMES = {
+    "lease_s": 6.0,
+    "heartbeat_s": 1.0,
+    "control_poll_s": 0.2,
+    "checkpoint_interval_s": 0.3,
+    "checkpoint_max_share": 1.0,
+    "stop_grace_s": 20.0,
+}
 
 
 class RunningService:
@@ -105,7 +112,8 @@ class RunningService:
         path.write_bytes(content)
         with self.session_factory.begin() as session:
             sha256 = hashlib.sha256(content).hexdigest()
-            dataset = add_dataset(session, status=DatasetStatus.VALIDATING, sha256=sha256, **fields)
+            known = {"sha256": sha256, "size_bytes": len(content)}
+            dataset = add_dataset(session, status=DatasetStatus.VALIDATING, **known, **fields)
             dataset.content_key = f"datasets/{dataset.id}/content/1"
             self.store.put_file(dataset.content_key, path)
             return dataset.id, add_job(session, dataset, kind=JobKind.VALIDATION).id
@@ -157,13 +165,17 @@ class RunningService:
             assert job_id is None or self.job(job_id).status != JobStatus.FAILED or check(), f"failed before {what}: {seen}"
             time.sleep(0.1)
 
-    def ask(self, job_id: str, request: StopRequest) -> None:
-        """Do what the API does when a running job is cancelled or paused."""
-        values: dict[str, Any] = {"stop_requested": request}
-        if request is StopRequest.CANCEL:
-            values["status"] = JobStatus.CANCELLING
+    def ask(self, job_id: str, request: StopRequest) -> bool:
+        """Do what the API does when a running job is cancelled or paused; return whether it was running."""
         with self.session_factory.begin() as session:
-            session.execute(update(Job).where(Job.id == job_id, Job.status == JobStatus.RUNNING).values(values))
+            job = session.scalar(select(Job).where(Job.id == job_id, Job.status == JobStatus.RUNNING).with_for_update())
+            if job is None:
+                return False
+            job.stop_requested = request
+            if request is StopRequest.CANCEL:
+                job.status = JobStatus.CANCELLING
+                append_event(session, job_id, EventType.JOB_CANCELLING, {}, at=database_now(session))
+            return True
 
     def resume(self, job_id: str) -> None:
         """Do what the API does when a paused job is resumed."""

@@ -71,7 +71,8 @@ def test_an_evaluation_whose_result_is_gone_says_so(service: RunningService, tmp
     source = service.submit(service.add_ready_dataset(tmp_path))
     job_id = evaluate(service, source, FEW)
     with service.session_factory.begin() as session:
-        session.get_one(Job, source).status = JobStatus.SUCCEEDED
+        job = session.get_one(Job, source)
+        job.status, job.ended_at = JobStatus.SUCCEEDED, job.created_at
     service.start(SUPERVISOR)
     job = service.wait_for_end(job_id)
     assert (job.error_code, job.error_retryable) == ("artifact_invalid", False)

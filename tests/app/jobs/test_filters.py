@@ -13,6 +13,7 @@ from starlette.testclient import TestClient
 
 from app.db import first_id_at
 from app.jobs import repository
+from app.jobs.leases import next_queued
 from app.jobs.models import Job
 from app.jobs.schemas import JobQuery
 from app.pagination import cursors_of_list, encode_cursor
@@ -115,7 +116,7 @@ def plans(services: Services) -> Iterator[list[str]]:
     found: list[str] = []
 
     def explain(connection: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
-        if statement.lstrip().upper().startswith("SELECT") and "jobs" in statement:
+        if statement.lstrip().upper().startswith(("SELECT", "WITH")) and "jobs" in statement:
             with connection.connection.cursor() as other:
                 other.execute(f"EXPLAIN {statement}", parameters)
                 found.append("\n".join(row[0] for row in other.fetchall()))
@@ -133,14 +134,15 @@ def many_jobs(services: Services) -> tuple[str, str]:
     with services.sessions.begin() as session:
         dataset = add_dataset(session)
         template = add_job(session, dataset)
-        own = {"id", "status", "metadata", "created_at"}
+        own = {"id", "status", "metadata", "created_at", "ended_at"}
         columns = [column.name for column in Job.__table__.columns if column.name not in own]
         names = ", ".join(columns)
         session.execute(
             text(
-                f"INSERT INTO jobs (id, created_at, status, metadata, {names}) "
+                f"INSERT INTO jobs (id, created_at, status, ended_at, metadata, {names}) "
                 "SELECT 'job_' || lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0') || lpad(n::text, 20, '0'), "
                 "at, (ARRAY['queued', 'succeeded', 'failed', 'cancelled', 'paused'])[1 + n % 5], "
+                "CASE WHEN n % 5 BETWEEN 1 AND 3 THEN at END, "
                 "jsonb_build_object('team', 'team ' || n % 10, 'number', n::text), "
                 f"{names} FROM jobs, generate_series(1, {NUM_JOBS}) n, "
                 "LATERAL (SELECT created_at - n * interval '1 minute' AS at) WHERE id = :id"
@@ -175,3 +177,14 @@ def test_no_list_reads_every_job(services: Services, client: TestClient, many_jo
         assert repository.find_job(session, tenant_id, job_id) is not None
         repository.is_being_evaluated(session, job_id)
         assert not [plan for plan in found if "Seq Scan" in plan], found
+
+
+@pytest.mark.parametrize("settings", [pytest.param("servers", marks=pytest.mark.service)], indirect=True)
+def test_whose_turn_it_is_is_found_without_reading_the_queue(
+    services: Services, client: TestClient, many_jobs: tuple[str, str]
+) -> None:
+    del client, many_jobs
+    with plans(services) as found, services.reading_sessions() as session:
+        assert next_queued(session, "gpu") is not None
+    (plan,) = (plan for plan in found if "ix_jobs_waiting" in plan)
+    assert "Seq Scan on jobs" not in plan, plan

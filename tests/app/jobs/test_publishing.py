@@ -82,7 +82,8 @@ def test_the_table_refuses_a_second_result_whatever_the_code_does(
 ) -> None:
     with session_factory.begin() as session:
         publish(session, lease, {}, artifacts)
-        session.get_one(Job, lease.job_id).status = JobStatus.QUEUED
+        job = session.get_one(Job, lease.job_id)
+        job.status, job.ended_at = JobStatus.QUEUED, None
     second = take(session_factory, lease.job_id)
     with pytest.raises(IntegrityError), session_factory.begin() as session:
         publish(session, second, {}, artifacts)

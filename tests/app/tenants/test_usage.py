@@ -53,7 +53,9 @@ def runs(session_factory: sessionmaker[Session]) -> str:
         dataset = add_dataset(session)
         for number, (queue, began, ended) in enumerate(spans):
             job = add_job(session, dataset, queue=queue)
-            session.add(Run(id=f"run_{number}", job_id=job.id, number=1, worker="w", started_at=began, ended_at=ended))
+            outcome = None if ended is None else "succeeded"
+            times = {"started_at": began, "ended_at": ended}
+            session.add(Run(id=f"run_{number}", job_id=job.id, number=1, worker="w", outcome=outcome, **times))
         stranger = add_job(session)
         session.add(Run(id="run_x", job_id=stranger.id, number=1, worker="w", started_at=NOW - timedelta(hours=5)))
         return dataset.tenant_id

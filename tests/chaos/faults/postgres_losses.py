@@ -12,6 +12,7 @@ from tests.chaos.faults.users import Users
 from tests.chaos.outcome import Goal, Outcome
 
 NUM_USERS = 2
+CUT_RATE = 0.1
 SETTINGS = {"lease_s": 6.0, "heartbeat_s": 1.0}
 
 
@@ -23,7 +24,7 @@ def restart(cluster: Cluster, goal: Goal, random: Random) -> Outcome:
 
     def crash() -> None:
         while not goal.reached(counts["crashes"]):
-            time.sleep(random.uniform(1.0, 6.0))
+            time.sleep(random.uniform(1.0, 5.0))
             postgres.crash_and_restart()
             counts["crashes"] += 1
 
@@ -38,7 +39,7 @@ def cut_commits(cluster: Cluster, goal: Goal, random: Random) -> Outcome:
     faults = proxy.faults
 
     def cut() -> None:
-        faults.cut_at, faults.cut_rate = b"COMMIT", 0.04
+        faults.cut_at, faults.cut_rate = b"COMMIT", CUT_RATE
         while not goal.reached(min(proxy.counts["cut before"], proxy.counts["answers lost"])):
             faults.cut_after = random.random() < 0.5
             time.sleep(0.2)

@@ -69,6 +69,8 @@ def _inject(
             before = client.counts.total()
             client.upload(f"after-{outcome.injected}")
             outcome.counts["requests refused"] += client.counts.total() - before - 1
+        # A job that waits through the next fault as well would not say how long it waits for one.
+        work.wait_until_ended(jobs)
     work.wait_until_ended()
     evidence = collect(cluster.settings)
     for job_id, at in waiting:

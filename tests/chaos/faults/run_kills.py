@@ -18,7 +18,7 @@ NUM_VALIDATIONS = 2
 # A little beyond the end: some runs get through, and some die while they publish.
 BEYOND = 1.15
 SPARED = 0.2
-POLL_S = 0.06
+POLL_S = 0.08
 UNDISTURBED = "undisturbed"
 
 

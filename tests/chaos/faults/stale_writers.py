@@ -3,57 +3,89 @@
 from __future__ import annotations
 
 import signal
-import subprocess
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from random import Random
+from threading import Lock, Semaphore
+from typing import Any
+
+from sqlalchemy import text
 
 from tests.chaos.cluster import Cluster
-from tests.chaos.evidence import Evidence, Row, collect
 from tests.chaos.outcome import Goal, Outcome
 from tests.chaos.process_table import LiveRun, exit_status, send
 from tests.chaos.workload import Workload
 from tests.services.processes import is_running
 
 SETTINGS = {"lease_s": 4.0, "heartbeat_s": 1.0, "control_poll_s": 0.2}
-AT_ONCE = 3
+AT_ONCE = 6
 LEASE_LOST = 76
 WAKING_S = 60.0
 POLL_S = 0.15
 # Validations start without torch: more duels fit into an hour, and the fence is the same.
-QUEUES = ("cpu", "cpu", "cpu", "gpu")
+QUEUES = (*["cpu"] * 7, "gpu")
+NUM_SPARE = 2
 
 
 def inject(cluster: Cluster, goal: Goal, random: Random) -> Outcome:
     """Make stale writers, some of each kind of job, and see each of them refused."""
     work, outcome = Workload(cluster), Outcome(0)
-    workers = {queue: [cluster.start_worker(queue) for _ in range(min(AT_ONCE, goal.count) + 1)] for queue in ("gpu", "cpu")}
+    at_once = min(AT_ONCE, goal.count)
+    room = {"gpu": max(1, at_once // 3), "cpu": at_once}
+    for queue, count in room.items():
+        for _ in range(count + min(NUM_SPARE, goal.count)):
+            cluster.start_worker(queue)
     life_s = {"gpu": work.run_undisturbed(work.distil()), "cpu": work.run_undisturbed(work.validate())}
-    seeds = [random.getrandbits(32) for _ in range(goal.count * 2)]
-    while not goal.reached(outcome.injected) and seeds:
-        batch = [Random(seeds.pop()) for _ in range(min(goal.left(outcome.injected, AT_ONCE), len(seeds)))]
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            duels = [pool.submit(_duel, work, draw, life_s, workers) for draw in batch]
-        for duel in duels:
-            counts, violations = duel.result()
-            outcome.counts += counts
-            outcome.violations += violations
-        outcome.injected = outcome.counts["stale writers"]
+    arena = _Arena(goal, random.getrandbits(32), {queue: Semaphore(count) for queue, count in room.items()})
+    with ThreadPoolExecutor(at_once) as pool:
+        for duellist in [pool.submit(_duel_on, work, life_s, arena) for _ in range(at_once)]:
+            duellist.result()
+    outcome.counts, outcome.violations, outcome.injected = arena.counts, arena.violations, arena.counts["stale writers"]
     work.wait_until_ended()
     return work.examine(outcome)
 
 
-def _duel(
-    work: Workload, random: Random, life_s: dict[str, float], workers: dict[str, list[subprocess.Popen[bytes]]]
-) -> tuple[Counter[str], list[str]]:
+class _Arena:
+    """How many duels are still to be fought, and what came of the others."""
+
+    def __init__(self, goal: Goal, seed: int, room: dict[str, Semaphore]) -> None:
+        self.counts: Counter[str] = Counter()
+        self.violations: list[str] = []
+        self.room = room
+        self._goal, self._seed = goal, seed
+        self._begun = self._missed = 0
+        self._lock = Lock()
+
+    def draw(self) -> Random | None:
+        """Return the chances of one more duel, or None; one whose run was over too early is fought again."""
+        with self._lock:
+            if self._goal.reached(self._begun - self._missed) or self._missed > self._goal.count:
+                return None
+            self._begun += 1
+            return Random(self._seed + self._begun)
+
+    def note(self, counts: Counter[str], violations: list[str]) -> None:
+        with self._lock:
+            self.counts += counts
+            self.violations += violations
+            self._missed += int(not counts["stale writers"])
+
+
+def _duel_on(work: Workload, life_s: dict[str, float], arena: _Arena) -> None:
+    while (chances := arena.draw()) is not None:
+        queue = chances.choice(QUEUES)
+        with arena.room[queue]:  # the workers of stale writers are stopped too: some have to be left
+            arena.note(*_duel(work, queue, chances, life_s[queue]))
+
+
+def _duel(work: Workload, queue: str, random: Random, life_s: float) -> tuple[Counter[str], list[str]]:
     """Stop one run and its worker at a random moment; wake them when another has ended the job."""
-    queue = random.choice(QUEUES)
     job_id = work.distil() if queue == "gpu" else work.validate()
     run = _wait_for_run(work, job_id)
     if run is None:
         return Counter({"ended before it was met": 1}), []
-    time.sleep(random.uniform(0, 0.9 * life_s[queue]))
+    time.sleep(random.uniform(0, 0.9 * life_s))
     # The supervisor first: it would keep the lease, or end a run that has lost it.
     send(run.parent_pid, signal.SIGSTOP)
     send(run.pid, signal.SIGSTOP)
@@ -61,12 +93,12 @@ def _duel(
         if not is_running(run.pid):
             return Counter({"ended before it was stopped": 1}), []
         work.wait_until_ended([job_id])
-        before = _rows(collect(work.cluster.settings), job_id)
+        before = _rows(work.cluster, job_id)
         if work.cluster.job(job_id).lease_token == run.token:  # its last write had gone before it was stopped
             return Counter({"ended before it was stopped": 1}), []
         send(run.pid, signal.SIGCONT)
         status = _wait_for_exit(run)
-        after = _rows(collect(work.cluster.settings), job_id)
+        after = _rows(work.cluster, job_id)
     finally:
         for pid in (run.pid, run.parent_pid):
             send(pid, signal.SIGCONT)
@@ -95,6 +127,13 @@ def _wait_for_exit(run: LiveRun) -> int | None:
     return status
 
 
-def _rows(evidence: Evidence, job_id: str) -> list[Row]:
-    jobs = [job for job in evidence.jobs if job["id"] == job_id]
-    return [*jobs, *(row for table in evidence.by_job for row in evidence.of(table, job_id))]
+def _rows(cluster: Cluster, job_id: str) -> list[dict[str, Any]]:
+    """Return everything that the database has of the job."""
+    tables = {"jobs": "id", "runs": "number", "job_events": "seq", "job_metrics": "name, step", "manifests": "job_id"}
+    found: list[dict[str, Any]] = []
+    with cluster.engine.connect() as connection:
+        for table, order in {**tables, "artifacts": "name"}.items():
+            key = "id" if table == "jobs" else "job_id"
+            rows = connection.execute(text(f"SELECT * FROM {table} WHERE {key} = :id ORDER BY {order}"), {"id": job_id})
+            found += [dict(row) for row in rows.mappings()]
+    return found

@@ -11,13 +11,17 @@ from tests.chaos.faults.users import Users
 from tests.chaos.outcome import Goal, Outcome
 from tests.chaos.proxy import FaultProxy
 
-NUM_USERS = 3
+NUM_USERS = 4
 ERROR_RATES = (0.05, 0.2)
 LATENCY_S = 2.0
-RESET_RATE = 0.2
+RESET_RATE = 0.3
 # Some hundred kilobytes: connections are reset in the middle of it, not at its end.
 UPLOAD = b"user,item,timestamp\n" + b"".join(
     b"%d,%d,%d\n" % (user, (user + at) % 20, at) for user in range(3000) for at in range(10)
+)
+# Two parts, with a column that nobody reads: what is cut are its bytes, and reading it takes no time.
+IN_PARTS = b"user,item,timestamp,note\n" + b"".join(
+    b"%d,%d,%d,%s\n" % (user, (user + at) % 20, at, b"-" * 2000) for user in range(300) for at in range(10)
 )
 
 
@@ -55,7 +59,7 @@ def _inject(cluster: Cluster, goal: Goal, counted: str, change: Callable[[FaultP
     cluster.wait_until_ready()
     proxy = cluster.parts.proxies["store"]
     users = Users(cluster)
-    with users.at_work(NUM_USERS, upload=UPLOAD):
+    with users.at_work(NUM_USERS, upload=UPLOAD, in_parts=IN_PARTS):
         while not goal.reached(proxy.counts[counted]):
             change(proxy)
             time.sleep(1.0)

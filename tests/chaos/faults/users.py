@@ -10,6 +10,7 @@ from tests.chaos.cluster import Cluster
 from tests.chaos.insistent_client import InsistentClient
 from tests.chaos.outcome import Outcome
 from tests.chaos.workload import Workload
+from tests.worker.test_validation import GOOD
 
 OUTER_STEPS = 20
 
@@ -25,11 +26,17 @@ class Users:
         self.client.wait_for_end(self.reference)
 
     @contextmanager
-    def at_work(self, count: int, *, upload: bytes | None = None) -> Iterator[None]:
-        """Let ``count`` users work until the block ends; then each finishes what it has begun."""
+    def at_work(self, count: int, *, upload: bytes = GOOD, in_parts: bytes | None = None) -> Iterator[None]:
+        """Let ``count`` users work until the block ends; then each finishes what it has begun.
+
+        Args:
+            count: how many.
+            upload: what they upload again and again.
+            in_parts: what they upload in parts as well, straight to the object store.
+        """
         over = threading.Event()
         names = [f"user-{number}" for number in range(count)]
-        threads = [threading.Thread(target=self._work, args=(name, over, upload), name=name) for name in names]
+        threads = [threading.Thread(target=self._work, args=(name, over, upload, in_parts), name=name) for name in names]
         for thread in threads:
             thread.start()
         try:
@@ -55,13 +62,15 @@ class Users:
         with self.cluster.engine.connect() as connection:
             return [row[0] for row in connection.exec_driver_sql("SELECT id FROM jobs")]
 
-    def _work(self, name: str, over: threading.Event, upload: bytes | None) -> None:
+    def _work(self, name: str, over: threading.Event, upload: bytes, in_parts: bytes | None) -> None:
         number = 0
         try:
             while not over.is_set():
                 number += 1
                 job_id = self.client.submit(self.dataset_id, f"{name}-{number}", outer_steps=OUTER_STEPS)
-                self.client.upload(f"{name}-data-{number}", **({} if upload is None else {"content": upload}))
+                self.client.upload(f"{name}-data-{number}", upload)
+                if in_parts is not None:
+                    self.client.upload_in_parts(f"{name}-parts-{number}", in_parts)
                 self.client.follow(job_id)
         except (AssertionError, KeyError) as error:
             self.client.violate(f"{name}: {error!r}")

@@ -11,16 +11,17 @@ from tests.chaos.evidence import collect
 from tests.chaos.outcome import Goal, Kill, Outcome, recoveries
 from tests.chaos.workload import Workload, now
 
-SETTINGS = SHIPPED_TIMES | {"checkpoint_interval_s": 1.0}
+SETTINGS = SHIPPED_TIMES | {"checkpoint_interval_s": 1.0, "checkpoint_max_share": 1.0}
 NUM_WORKERS = 6
 LONGEST_LIFE_S = 8.0
+OUTER_STEPS = 80
 POLL_S = 0.15
 
 
 def inject(cluster: Cluster, goal: Goal, random: Random) -> Outcome:
     """Kill workers that run a job, each at a random moment; every one is replaced at once, as by an init system."""
     workers = {worker.pid: worker for worker in (cluster.start_worker() for _ in range(min(NUM_WORKERS, goal.count + 1)))}
-    work = Workload(cluster, outer_steps=200)
+    work = Workload(cluster, outer_steps=OUTER_STEPS)
     work.run_undisturbed(work.distil())
     doomed_at: dict[tuple[str, int], float] = {}
     kills: list[Kill] = []
