@@ -1,4 +1,4 @@
-"""Artifacts: list and download; a file appears under its name only when every byte of it was verified."""
+"""What may be asked of hard sequences; and a file on its way down, which has its name only when all of it was verified."""
 
 from __future__ import annotations
 
@@ -7,18 +7,14 @@ import hashlib
 import os
 import re
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from os import PathLike
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, Literal
+from typing import Literal
 from urllib.parse import urlencode
 
-from farzi_client.errors import FarziClientError, IntegrityError
+from farzi_client.errors import IntegrityError, UnexpectedAnswer
 from farzi_client.models import Artifact
-from farzi_client.paging import get_page
-from farzi_client.transport import Transport, segment
-from farzi_client.uploading import CHUNK_BYTES, ByteProgress
 
 # Called with the artifact, the bytes of it that are here and the bytes of it there are.
 ArtifactProgress = Callable[[Artifact, int, int], None]
@@ -26,6 +22,7 @@ ArtifactProgress = Callable[[Artifact, int, int], None]
 
 SequenceFormat = Literal["jsonl", "parquet", "inter", "text"]
 ENDINGS: dict[SequenceFormat, str] = {"jsonl": ".jsonl", "parquet": ".parquet", "inter": ".inter", "text": ".txt"}
+READ_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -56,122 +53,109 @@ class Drawing:
 AS_PUBLISHED = Drawing()
 
 
-class Artifacts:
-    """``client.artifacts``."""
+class PartialFile:
+    """What has arrived of a file. It lies beside its target under a hidden name, and is gone on with after a broken connection.
 
-    def __init__(self, transport: Transport) -> None:
-        self._transport = transport
+    Two downloads of the same file into the same folder do not meet: what an earlier one left is claimed by renaming it.
 
-    def list(self, job_id: str) -> tuple[Artifact, ...]:
-        """Return the published files of a job; empty until it succeeded."""
-        return get_page(self._transport, f"/v1/jobs/{segment(job_id)}/artifacts", Artifact, {}).data
+    Args:
+        target: what the file will be called.
+        sha256: what is known of the file beforehand: only then is what one call leaves worth anything to the next.
 
-    def download(
-        self,
-        job_id: str,
-        name: str,
-        directory: str | PathLike[str] = ".",
-        *,
-        format: SequenceFormat | None = None,  # noqa: A002  the word of the API
-        draws: int | None = None,
-        seed: int | None = None,
-        on_progress: ByteProgress | None = None,
-    ) -> Path:
-        """Download one artifact into ``directory`` and return its path; a file of that name is replaced.
+    Attributes:
+        num_bytes: bytes that are here.
+        promised: SHA-256 (hex) of the whole file by the service's last answer, if it said.
+        is_leftover: whether its first bytes are from an earlier call.
+    """
 
-        ``format``, ``draws`` and ``seed`` are of ``sequences.jsonl`` and ``sequences.parquet`` only: hard sequences are then
-        made for this download, and the file is called after what was asked, for example ``sequences-8-draws-seed-1.inter``,
-        because it is not the published one.
+    def __init__(self, target: Path, sha256: str | None) -> None:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
+        os.close(descriptor)
+        self._target, self._path = target, Path(name)
+        self._left = target.with_name(f".{target.name}.{sha256[:16]}.part") if sha256 else None
+        self._etag: str | None = None
+        self._digest = hashlib.sha256()
+        self.num_bytes = 0
+        self.promised: str | None = None
+        self.is_leftover = self._claim()
+        self._file = self._path.open("ab")
 
-        Args:
-            job_id: whose artifact.
-            name: as :meth:`list` names it.
-            directory: where to; made when missing.
-            format: ``jsonl``, ``parquet``, ``inter`` (RecBole's atomic file) or ``text`` (a sequence a line).
-            draws: how many hard sequences are drawn from each synthetic one, 1 to 100; more begin with those of fewer.
-            seed: of the draws, 0 to 2^64 - 1; None: the published one.
-            on_progress: called with the bytes that are here and the bytes there are.
-
-        Raises:
-            IntegrityError: the bytes do not match the published SHA-256; nothing was kept.
-            FarziClientError: the job has no artifact of that name.
-        """
-        published = {artifact.name: artifact for artifact in self.list(job_id)}
-        if name not in published:
-            names = ", ".join(published) or "none yet: the job has not succeeded"
-            raise FarziClientError(f"{job_id} has no artifact {name!r}; there are: {names}")
-        drawing = Drawing(format, draws, seed)
-        # Another format may be a published file: its digest is known then, and not that of the one that was named.
-        artifact = published.get(drawing.published_name(name), published[name])
-        return self._fetch(job_id, name, artifact, Path(directory), on_progress, drawing)
-
-    def download_all(
-        self, job_id: str, directory: str | PathLike[str] = ".", *, on_progress: ArtifactProgress | None = None
-    ) -> tuple[Path, ...]:
-        """Download every artifact of a job into ``directory`` and return the paths."""
-
-        def report(artifact: Artifact) -> ByteProgress | None:
-            return None if on_progress is None else lambda done, total: on_progress(artifact, done, total)
-
-        return tuple(
-            self._fetch(job_id, artifact.name, artifact, Path(directory), report(artifact), AS_PUBLISHED)
-            for artifact in self.list(job_id)
-        )
-
-    def _fetch(  # noqa: PLR0917
-        self,
-        job_id: str,
-        name: str,
-        artifact: Artifact,
-        directory: Path,
-        on_progress: ByteProgress | None,
-        drawing: Drawing,
-    ) -> Path:
-        """Download what ``drawing`` makes of the artifact ``name``; ``artifact`` is the published file it may be."""
-        target = directory / drawing.rename(_safe_name(name))
-        directory.mkdir(parents=True, exist_ok=True)
-        path = f"/v1/jobs/{segment(job_id)}/artifacts/{segment(name)}{drawing.query}"
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=directory)
+    def _claim(self) -> bool:
+        if self._left is None:
+            return False
         try:
-            with os.fdopen(descriptor, "wb") as file:
-                received = self._transport.retrying(lambda: self._receive(path, file, artifact.size_bytes, on_progress))
-            # What was drawn for this caller has the digest that the answer gives; everything else the published one.
-            expected = artifact.sha256 if drawing == AS_PUBLISHED or received.promised is None else received.promised
-            if received.sha256 != expected:
-                raise IntegrityError(
-                    f"{name} of {job_id} arrived with SHA-256 {received.sha256}, but {expected} was promised; "
-                    "nothing was kept, download it again"
-                )
-            _apply_umask(temporary)
-            os.replace(temporary, target)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
-        return target
+            os.replace(self._left, self._path)
+        except FileNotFoundError:
+            return False
+        with self._path.open("rb") as file:
+            while chunk := file.read(READ_BYTES):
+                self._digest.update(chunk)
+                self.num_bytes += len(chunk)
+        return True
 
-    def _receive(self, path: str, file: BinaryIO, size_bytes: int, on_progress: ByteProgress | None) -> _Received:
-        file.seek(0)
-        file.truncate()
-        digest = hashlib.sha256()
-        received = 0
-        with self._transport.stream(path, headers={"Accept": "*/*", "Accept-Encoding": "identity"}) as response:
-            promised = _read_digest(response.headers.get("Repr-Digest"))
-            size_bytes = int(response.headers.get("Content-Length", size_bytes))
-            for chunk in response.iter_bytes(CHUNK_BYTES):
-                file.write(chunk)
-                digest.update(chunk)
-                received += len(chunk)
-                if on_progress is not None:
-                    on_progress(received, size_bytes)
-        return _Received(digest.hexdigest(), promised)
+    @property
+    def headers(self) -> dict[str, str]:
+        """Return the headers that ask for what is missing: of the same bytes, where an answer has named them."""
+        ranged = {"Range": f"bytes={self.num_bytes}-"} if self.num_bytes else {}
+        return {**ranged, **({"If-Range": self._etag} if self._etag and ranged else {})}
 
+    def begin(self, status: int, headers: Mapping[str, str]) -> int | None:
+        """Take note of an answer before its body: it goes on where the file ends, or is the whole file again.
 
-@dataclass(frozen=True)
-class _Received:
-    """SHA-256 (hex) of the bytes that arrived, and the one that the answer's header promised, if any."""
+        Returns:
+            How many bytes the whole file has, if the answer says so.
+        """
+        size_bytes = int(headers["content-length"]) if "content-length" in headers else None
+        if status == 206:
+            found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", headers.get("content-range", "").strip())
+            if found is None or int(found[1]) != self.num_bytes:
+                raise UnexpectedAnswer(f"asked for bytes from {self.num_bytes}, got {headers.get('content-range')!r}")
+            size_bytes = None if size_bytes is None else self.num_bytes + size_bytes
+        else:
+            self.restart()
+        etag = headers.get("etag")
+        self._etag = etag if etag and not etag.startswith("W/") else None
+        self.promised = _read_digest(headers.get("repr-digest"))
+        return size_bytes
 
-    sha256: str
-    promised: str | None
+    def write(self, chunk: bytes) -> None:
+        self._file.write(chunk)
+        self._digest.update(chunk)
+        self.num_bytes += len(chunk)
+
+    def restart(self) -> None:
+        """Forget what is here."""
+        self._file.seek(0)
+        self._file.truncate()
+        self._digest = hashlib.sha256()
+        self.num_bytes, self.is_leftover, self._etag = 0, False, None
+
+    @property
+    def sha256(self) -> str:
+        """Return the SHA-256 (hex) of the bytes that are here."""
+        return self._digest.hexdigest()
+
+    def publish(self) -> Path:
+        """Give the file its name, and the permissions of an ordinary new file; one of that name is replaced."""
+        self._file.close()
+        mask = os.umask(0)
+        os.umask(mask)
+        self._path.chmod(0o666 & ~mask)
+        os.replace(self._path, self._target)
+        return self._target
+
+    def leave(self) -> None:
+        """Leave what is here for the next call."""
+        self._file.close()
+        if self._left is not None and self.num_bytes:
+            os.replace(self._path, self._left)
+        else:
+            self.discard()
+
+    def discard(self) -> None:
+        self._file.close()
+        self._path.unlink(missing_ok=True)
 
 
 def _read_digest(header: str | None) -> str | None:
@@ -180,15 +164,8 @@ def _read_digest(header: str | None) -> str | None:
     return None if found is None else base64.b64decode(found.group(1)).hex()
 
 
-def _safe_name(name: str) -> str:
+def safe_name(name: str) -> str:
     """Refuse a name that would leave the directory; the name comes from the network."""
     if name in {"", ".", ".."} or PurePosixPath(name).name != name or "\\" in name or "\0" in name:
         raise IntegrityError(f"the service sent an artifact name that is not a file name: {name!r}")
     return name
-
-
-def _apply_umask(path: str) -> None:
-    """Give a temporary file, which only its owner may read, the permissions of an ordinary new file."""
-    mask = os.umask(0)
-    os.umask(mask)
-    os.chmod(path, 0o666 & ~mask)

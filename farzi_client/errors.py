@@ -59,6 +59,63 @@ class ApiError(FarziClientError):
         self.retry_after_s = retry_after_s
 
 
+class BadRequest(ApiError):
+    """400: the request itself cannot be read."""
+
+
+class NotAuthenticated(ApiError):
+    """401: the key is missing, unknown, expired or revoked."""
+
+
+class NotAllowed(ApiError):
+    """403: the key is good, and lacks the scope or the quota for this."""
+
+
+class NotFound(ApiError):
+    """404 and 410: there is nothing of that id or path, or no longer."""
+
+
+class Conflict(ApiError):
+    """409 and 412: the state of the thing does not allow this, now or any more; ``code`` says which state."""
+
+
+class TooLarge(ApiError):
+    """413: more bytes than the service takes."""
+
+
+class InvalidRequest(ApiError):
+    """405, 406, 411, 414 to 417, 422, 428 and 431: read and refused; ``problems`` names the fields at fault."""
+
+
+class RateLimited(ApiError):
+    """408 and 429: too much at once, or too slow; ``retry_after_s`` says how long to wait."""
+
+
+class ServiceFailed(ApiError):
+    """5xx: the service, or something in front of it, cannot answer now; ``request_id`` finds the reason in its log."""
+
+
+_CLASSES: dict[int, type[ApiError]] = {
+    400: BadRequest,
+    401: NotAuthenticated,
+    403: NotAllowed,
+    404: NotFound,
+    408: RateLimited,
+    409: Conflict,
+    410: NotFound,
+    412: Conflict,
+    413: TooLarge,
+    429: RateLimited,
+}
+
+
+def error_class(status: int) -> type[ApiError]:
+    """Return the exception for an HTTP status."""
+    if status >= 500:
+        return ServiceFailed
+    return _CLASSES.get(status, InvalidRequest if status >= 400 else ApiError)
+
+
 class NoApiKey(FarziClientError):
     """There is no key, or what stands in its place cannot be one."""
 

@@ -288,6 +288,37 @@ class Preset(Answer):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Usage(Answer):
+    """What a tenant stores and runs, and its limits; a limit that is None does not exist.
+
+    ``run_seconds_by_day`` and ``run_seconds_by_month`` are seconds on ``cpu`` and ``gpu``, by UTC date.
+    """
+
+    stored_bytes: int
+    reserved_bytes: int = 0
+    datasets: int = 0
+    active_jobs: int = 0
+    jobs_by_status: Mapping[str, int] = field(default_factory=dict)
+    run_seconds_by_day: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    run_seconds_by_month: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    limits: Mapping[str, float | None] = field(default_factory=dict)
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditEvent(Answer):
+    """One administrative act: what was done to what, by which key, in which request."""
+
+    id: str
+    action: str
+    actor_key_id: str | None = None
+    target_id: str | None = None
+    request_id: str | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class ApiKey(Answer):
     """A key; ``key`` is the secret itself, and only in the answer that created it."""
 

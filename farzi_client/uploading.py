@@ -24,12 +24,10 @@ def content_digest(digest: bytes) -> str:
     return f"sha-256=:{base64.b64encode(digest).decode()}:"
 
 
-def read_chunks(path: Path, size_bytes: int, on_progress: ByteProgress | None) -> Iterator[bytes]:
+def read_chunks(path: Path, size_bytes: int) -> Iterator[bytes]:
     """Yield the first ``size_bytes`` of a file: a file that grows meanwhile must not outrun its ``Content-Length``."""
     sent = 0
     with path.open("rb") as file:
         while chunk := file.read(min(CHUNK_BYTES, size_bytes - sent)):
             yield chunk
             sent += len(chunk)
-            if on_progress is not None:
-                on_progress(sent, size_bytes)

@@ -6,13 +6,15 @@ import base64
 import hashlib
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from farzi_client import ApiError, Client, ConnectionFailed, FarziClientError, IntegrityError
-from tests.farzi_client.unruly_server import UnrulyServer, raw, reply, unruly_server
+from farzi_client import ApiError, Client, ConnectionFailed, FarziClientError, IntegrityError, UnexpectedAnswer
+from tests.farzi_client.conftest import Connect
+from tests.farzi_client.unruly_server import Handler, UnrulyServer, hang_up, problem, raw, reply, unruly_server
 
 LIST = "/v1/jobs/job_1/artifacts"
 CONTENT = b"synthetic" * 1000
@@ -49,18 +51,78 @@ def test_wrong_bytes_are_not_kept(server: UnrulyServer, client: Client, tmp_path
     assert (tmp_path / "a.json").read_text() == "from before"
 
 
-def test_a_truncated_download_starts_again(server: UnrulyServer, client: Client, tmp_path: Path) -> None:
+def part(begin: int, end: int | None = None, *, claim: int | None = None) -> Callable[[Handler], None]:
+    """Answer with a range of the content; with ``claim``, promise more than comes."""
+    content = CONTENT[begin:end]
+    last = begin + (len(content) if claim is None else claim) - 1
+    return raw(content, status=206, headers={"Content-Range": f"bytes {begin}-{last}/{len(CONTENT)}"}, claim=claim)
+
+
+def test_a_truncated_download_starts_again_where_ranges_are_not_known(
+    server: UnrulyServer, client: Client, tmp_path: Path
+) -> None:
     server.on("GET", LIST, reply(listing("a.json")))
     server.on("GET", f"{LIST}/a.json", raw(CONTENT[:500], claim=len(CONTENT)), raw(CONTENT))
     assert client.artifacts.download("job_1", "a.json", tmp_path).read_bytes() == CONTENT
 
 
-def test_a_download_that_is_always_cut_leaves_nothing(server: UnrulyServer, tmp_path: Path) -> None:
+def test_a_truncated_download_goes_on_at_its_last_byte(server: UnrulyServer, client: Client, tmp_path: Path) -> None:
     server.on("GET", LIST, reply(listing("a.json")))
-    server.on("GET", f"{LIST}/a.json", raw(CONTENT[:500], claim=len(CONTENT)))
-    with Client("fz_test", base_url=server.url, max_retries=1) as client, pytest.raises(ConnectionFailed):
+    cut = raw(CONTENT[:500], claim=len(CONTENT), headers={"ETag": '"one"'})
+    server.on("GET", f"{LIST}/a.json", cut, part(500, 800, claim=8500), part(800))
+    seen: list[tuple[int, int]] = []
+    path = client.artifacts.download("job_1", "a.json", tmp_path, on_progress=lambda done, total: seen.append((done, total)))
+    assert path.read_bytes() == CONTENT
+    asked = [(item.headers.get("Range"), item.headers.get("If-Range")) for item in server.requests("GET", f"{LIST}/a.json")]
+    assert asked == [(None, None), ("bytes=500-", '"one"'), ("bytes=800-", None)]
+    assert seen == sorted(seen)
+    assert {total for _, total in seen} == {len(CONTENT)}
+
+
+def test_retries_are_counted_from_the_last_byte_that_arrived(server: UnrulyServer, connected: Connect, tmp_path: Path) -> None:
+    server.on("GET", LIST, reply(listing("a.json")))
+    pieces = [part(begin, begin + 1000, claim=9000 - begin) for begin in range(1000, 8000, 1000)]
+    server.on("GET", f"{LIST}/a.json", raw(CONTENT[:1000], claim=9000), *pieces, part(8000))
+    assert connected(max_retries=0).artifacts.download("job_1", "a.json", tmp_path).read_bytes() == CONTENT
+
+
+def test_what_a_broken_download_leaves_is_gone_on_with_by_the_next(
+    server: UnrulyServer, connected: Connect, tmp_path: Path
+) -> None:
+    client = connected(max_retries=0)
+    server.on("GET", LIST, reply(listing("a.json")))
+    server.on("GET", f"{LIST}/a.json", raw(CONTENT[:500], claim=len(CONTENT)), hang_up, part(500))
+    with pytest.raises(ConnectionFailed):
         client.artifacts.download("job_1", "a.json", tmp_path)
-    assert os.listdir(tmp_path) == []
+    assert not (tmp_path / "a.json").exists()
+    assert client.artifacts.download("job_1", "a.json", tmp_path).read_bytes() == CONTENT
+    assert os.listdir(tmp_path) == ["a.json"]
+
+
+@pytest.mark.parametrize("left", [b"other", b"x" * (len(CONTENT) + 1), b"x" * len(CONTENT)], ids=["other", "longer", "as long"])
+def test_what_was_left_of_another_file_is_thrown_away(
+    server: UnrulyServer, client: Client, tmp_path: Path, left: bytes
+) -> None:
+    server.on("GET", LIST, reply(listing("a.json")))
+    (tmp_path / f".a.json.{hashlib.sha256(CONTENT).hexdigest()[:16]}.part").write_bytes(left)
+
+    def answer(handler: Handler) -> None:
+        begin = int(handler.headers.get("Range", "bytes=0-").removeprefix("bytes=").removesuffix("-"))
+        if begin >= len(CONTENT):
+            problem(416, "range_not_satisfiable")(handler)
+        else:
+            (part(begin) if begin else raw(CONTENT))(handler)
+
+    server.on("GET", f"{LIST}/a.json", answer)
+    assert client.artifacts.download("job_1", "a.json", tmp_path).read_bytes() == CONTENT
+    assert os.listdir(tmp_path) == ["a.json"]
+
+
+def test_a_range_that_was_not_asked_for_is_refused(server: UnrulyServer, client: Client, tmp_path: Path) -> None:
+    server.on("GET", LIST, reply(listing("a.json")))
+    server.on("GET", f"{LIST}/a.json", raw(CONTENT[:500], claim=len(CONTENT)), part(499))
+    with pytest.raises(UnexpectedAnswer, match="bytes from 500"):
+        client.artifacts.download("job_1", "a.json", tmp_path)
 
 
 def test_a_redirect_to_object_storage_is_followed_without_the_key(server: UnrulyServer, client: Client, tmp_path: Path) -> None:

@@ -84,7 +84,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
     tracemalloc.start()
     try:
         hash_file(path)
-        num_bytes = sum(len(chunk) for chunk in read_chunks(path, size_bytes, None))
+        num_bytes = sum(len(chunk) for chunk in read_chunks(path, size_bytes))
         peak_bytes = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -93,7 +93,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
 
 
 def test_a_file_that_grows_meanwhile_does_not_outrun_its_length(file: Path) -> None:
-    chunks = read_chunks(file, 100, None)
+    chunks = read_chunks(file, 100)
     file.write_bytes(CONTENT + b"more")
     assert b"".join(chunks) == CONTENT[:100]
 

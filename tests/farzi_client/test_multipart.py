@@ -66,7 +66,7 @@ UPLOADING = """
 import os, signal, sys
 from farzi_client import Client
 from farzi_client import multipart
-multipart.NUM_THREADS = 1
+multipart.NUM_AT_ONCE = 1
 def die_in_the_middle(done, total):
     if done:
         os.kill(os.getpid(), signal.SIGKILL)

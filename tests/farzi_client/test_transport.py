@@ -33,7 +33,7 @@ def test_two_submissions_have_two_keys_unless_the_caller_chooses(server: UnrulyS
     assert keys[2] == "mine"
 
 
-@pytest.mark.parametrize("status", [429, 502, 503, 504])
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
 def test_errors_that_pass_are_retried(server: UnrulyServer, client: Client, status: int) -> None:
     server.on("GET", "/v1/jobs/job_1", problem(status, "busy"), reply(JOB))
     assert client.jobs.get("job_1").status == "queued"

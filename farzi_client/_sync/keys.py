@@ -1,3 +1,4 @@
+# Made from farzi_client/_async/keys.py by python -m tests.farzi_client.twins: change it there.
 """API keys: create, look, rename, revoke."""
 
 from __future__ import annotations
@@ -6,9 +7,10 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
+from farzi_client._sync.paging import iterate_pages
+from farzi_client._sync.transport import Transport
 from farzi_client.models import ApiKey
-from farzi_client.paging import iterate_pages
-from farzi_client.transport import Transport, segment
+from farzi_client.transport import segment
 
 PATH = "/v1/api-keys"
 

@@ -1,0 +1,148 @@
+"""Artifacts: list and download, going on after broken connections, every byte verified."""
+
+from __future__ import annotations
+
+from os import PathLike
+from pathlib import Path
+
+from farzi_client._async.concurrency import in_thread
+from farzi_client._async.paging import get_page
+from farzi_client._async.transport import AsyncTransport
+from farzi_client.artifacts import AS_PUBLISHED, ArtifactProgress, Drawing, PartialFile, SequenceFormat, safe_name
+from farzi_client.errors import ApiError, ConnectionFailed, FarziClientError, IntegrityError
+from farzi_client.models import Artifact
+from farzi_client.transport import segment
+from farzi_client.uploading import ByteProgress
+
+
+class AsyncArtifacts:
+    """``client.artifacts``."""
+
+    def __init__(self, transport: AsyncTransport) -> None:
+        self._transport = transport
+
+    async def list(self, job_id: str) -> tuple[Artifact, ...]:
+        """Return the published files of a job; empty until it succeeded."""
+        return (await get_page(self._transport, f"/v1/jobs/{segment(job_id)}/artifacts", Artifact, {})).data
+
+    async def download(
+        self,
+        job_id: str,
+        name: str,
+        directory: str | PathLike[str] = ".",
+        *,
+        format: SequenceFormat | None = None,  # noqa: A002  the word of the API
+        draws: int | None = None,
+        seed: int | None = None,
+        on_progress: ByteProgress | None = None,
+    ) -> Path:
+        """Download one artifact into ``directory`` and return its path; a file of that name is replaced.
+
+        A broken connection is taken up at the byte where it broke. What a call that failed has of a published file lies
+        hidden in ``directory``, and the next call goes on with it.
+
+        ``format``, ``draws`` and ``seed`` are of ``sequences.jsonl`` and ``sequences.parquet`` only: hard sequences are then
+        made for this download, and the file is called after what was asked, for example ``sequences-8-draws-seed-1.inter``,
+        because it is not the published one.
+
+        Args:
+            job_id: whose artifact.
+            name: as :meth:`list` names it.
+            directory: where to; made when missing.
+            format: ``jsonl``, ``parquet``, ``inter`` (RecBole's atomic file) or ``text`` (a sequence a line).
+            draws: how many hard sequences are drawn from each synthetic one, 1 to 100; more begin with those of fewer.
+            seed: of the draws, 0 to 2^64 - 1; None: the published one.
+            on_progress: called with the bytes that are here and the bytes there are.
+
+        Raises:
+            IntegrityError: the bytes do not match the published SHA-256; nothing was kept.
+            FarziClientError: the job has no artifact of that name.
+        """
+        published = {artifact.name: artifact for artifact in await self.list(job_id)}
+        if name not in published:
+            names = ", ".join(published) or "none yet: the job has not succeeded"
+            raise FarziClientError(f"{job_id} has no artifact {name!r}; there are: {names}")
+        drawing = Drawing(format, draws, seed)
+        # Another format may be a published file: its digest is known then, and not that of the one that was named.
+        artifact = published.get(drawing.published_name(name), published[name])
+        return await self._fetch(job_id, name, artifact, Path(directory), on_progress, drawing)
+
+    async def download_all(
+        self, job_id: str, directory: str | PathLike[str] = ".", *, on_progress: ArtifactProgress | None = None
+    ) -> tuple[Path, ...]:
+        """Download every artifact of a job into ``directory`` and return the paths."""
+
+        def report(artifact: Artifact) -> ByteProgress | None:
+            return None if on_progress is None else lambda done, total: on_progress(artifact, done, total)
+
+        artifacts = await self.list(job_id)
+        paths = [
+            await self._fetch(job_id, artifact.name, artifact, Path(directory), report(artifact), AS_PUBLISHED)
+            for artifact in artifacts
+        ]
+        return tuple(paths)
+
+    async def _fetch(  # noqa: PLR0917
+        self,
+        job_id: str,
+        name: str,
+        artifact: Artifact,
+        directory: Path,
+        on_progress: ByteProgress | None,
+        drawing: Drawing,
+    ) -> Path:
+        """Download what ``drawing`` makes of the artifact ``name``; ``artifact`` is the published file it may be."""
+        target = directory / drawing.rename(safe_name(name))
+        path = f"/v1/jobs/{segment(job_id)}/artifacts/{segment(name)}{drawing.query}"
+        is_published = drawing == AS_PUBLISHED
+        file = await in_thread(PartialFile, target, artifact.sha256 if is_published else None)
+        try:
+            was_leftover = file.is_leftover
+            if not (is_published and file.num_bytes == artifact.size_bytes):
+                await self._receive_all(path, file, artifact.size_bytes, on_progress)
+            # What was drawn for this caller has the digest that the answer gives; everything else the published one.
+            expected = artifact.sha256 if is_published or file.promised is None else file.promised
+            if file.sha256 != expected and was_leftover:
+                file.restart()
+                await self._receive_all(path, file, artifact.size_bytes, on_progress)
+            if file.sha256 != expected:
+                raise IntegrityError(
+                    f"{name} of {job_id} arrived with SHA-256 {file.sha256}, but {expected} was promised; "
+                    "nothing was kept, download it again"
+                )
+            return file.publish()
+        except IntegrityError:
+            file.discard()
+            raise
+        except BaseException:
+            file.leave()
+            raise
+
+    async def _receive_all(self, path: str, file: PartialFile, size_bytes: int, on_progress: ByteProgress | None) -> None:
+        """Receive until all is here; retries are counted from the last byte that arrived."""
+        furthest = file.num_bytes
+        while True:
+            try:
+                await self._transport.retrying(lambda: self._receive(path, file, size_bytes, on_progress))
+            except ConnectionFailed:
+                if file.num_bytes <= furthest:
+                    raise
+                furthest = file.num_bytes
+            else:
+                return
+
+    async def _receive(self, path: str, file: PartialFile, size_bytes: int, on_progress: ByteProgress | None) -> None:
+        headers = {"Accept": "*/*", "Accept-Encoding": "identity", **file.headers}
+        try:
+            async with self._transport.stream(path, headers=headers) as response:
+                size_bytes = file.begin(response.status_code, response.headers) or size_bytes
+                async for chunk in response.aiter_bytes():
+                    await in_thread(file.write, chunk)
+                    if on_progress is not None:
+                        on_progress(file.num_bytes, size_bytes)
+        except ApiError as error:
+            if error.status != 416 or not file.num_bytes:
+                raise
+            # What is here is longer than what is there, so it is of something else.
+            file.restart()
+            await self._receive(path, file, size_bytes, on_progress)
