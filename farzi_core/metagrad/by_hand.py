@@ -72,9 +72,9 @@ class DerivativesByHand(TorchFunctionMode):
 
     def _multiply(self, left: Tensor, right: Tensor) -> Tensor:
         name = self._names.get(id(left))
-        if name is None:
-            return multiply(left, right, Treatment(None, self._gradient_is_known))
-        return multiply(left.detach(), right, Treatment(self.owed[name], self._gradient_is_known))
+        owed = None if name is None else self.owed[name]
+        treatment = Treatment(owed, self._gradient_is_known, self._depends_on_params(left))
+        return multiply(left if owed is None else left.detach(), right, treatment)
 
     def _is_plain(self, value: Tensor) -> bool:
         """Return whether nobody else has a say in how ``value`` is differentiated, or in what is kept for that."""
@@ -90,14 +90,7 @@ class DerivativesByHand(TorchFunctionMode):
         if not (self._params and isinstance(left, Tensor) and isinstance(right, Tensor) and left.ndim >= 2 and right.ndim == 2):
             return False
         width = right.shape[0 if right_is_transposed else 1]
-        return (
-            left.numel() * width >= MIN_MULTIPLICATIONS
-            and self._is_param(right)
-            and self._is_plain(left)
-            # The derivative for left is computed whenever left has a graph, so left must be worth it: one that comes from
-            # synthetic data alone is not.
-            and (not left.requires_grad or id(left) in self._names or self._depends_on_params(left))
-        )
+        return left.numel() * width >= MIN_MULTIPLICATIONS and self._is_param(right) and self._is_plain(left)
 
     def _is_param(self, value: Tensor) -> bool:
         """Return whether ``value`` is a parameter, or one with its axes exchanged."""
@@ -107,6 +100,8 @@ class DerivativesByHand(TorchFunctionMode):
         return node is not None and node.name() in _TRANSPOSITIONS and self._is_leaf_node(node.next_functions[0][0])
 
     def _depends_on_params(self, value: Tensor) -> bool:
+        if id(value) in self._params:
+            return True
         to_visit, seen = [value.grad_fn], set()
         while to_visit:
             node = to_visit.pop()

@@ -45,10 +45,12 @@ class Treatment:
     Attributes:
         owed: is told what ``left`` is owed in the second derivative; ``left`` is then a constant to autograd.
         gradient_is_known: give ``right`` a first derivative whose value is 0 and whose graph is right.
+        left_has_params: parameters have a part in ``left``; else its first derivative leads nowhere, and is left out.
     """
 
     owed: OwedProducts | None
     gradient_is_known: bool
+    left_has_params: bool
 
 
 def multiply(left: Tensor, right: Tensor, treatment: Treatment) -> Tensor:
@@ -83,7 +85,7 @@ class _Product(Function):
 
 
 class _ProductBackward(Function):
-    """The first derivative of a product, with a graph; what that graph gives has none."""
+    """The first derivative of a product for the parameters, with a graph; what that graph gives has none."""
 
     @staticmethod
     def forward(ctx: Any, cotangent: Tensor, left: Tensor, right: Tensor, treatment: Treatment) -> tuple[Tensor | None, Tensor]:
@@ -91,7 +93,7 @@ class _ProductBackward(Function):
         ctx.owed = treatment.owed
         ctx.set_materialize_grads(False)
         rows = _rows(cotangent)
-        of_left = (rows @ right.T).view(left.shape) if ctx.needs_input_grad[1] else None
+        of_left = (rows @ right.T).view(left.shape) if treatment.left_has_params else None
         of_right = right.new_zeros(()).expand(right.shape) if treatment.gradient_is_known else _rows(left).T @ rows
         return of_left, of_right
 
