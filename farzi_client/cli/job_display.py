@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+from rich.cells import cell_len
+from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from farzi_client.cli.output import Output, format_bytes, format_seconds, list_table, record_table
+from farzi_client.cli.listing import GAP, print_lines
+from farzi_client.cli.output import Output, format_bytes, format_seconds, record_table
 from farzi_client.cli.watching import describe_progress, watch_job
 from farzi_client.client import Client
 from farzi_client.errors import JobFailed
@@ -38,17 +42,49 @@ def describe_job(job: Job) -> Table:
     )
 
 
-def describe_comparison(found: Comparison) -> Table:
-    """Return jobs as columns: what differs between them."""
-    table = list_table("", *(job.id for job in found.jobs))
-    table.add_row("status", *(job.status for job in found.jobs))
-    table.add_row("time", *(format_seconds(job.seconds) for job in found.jobs))
-    table.add_row("artifacts", *(format_bytes(job.size_bytes) for job in found.jobs))
-    for name, values in found.spec.items():
-        table.add_row(name, *_cells(values))
-    for name, numbers in found.metrics.items():
-        table.add_row(name, *("-" if number is None else f"{number:.4g}" for number in numbers))
-    return table
+def print_comparison(console: Console, found: Comparison) -> None:
+    """Print jobs as columns: what differs between them; as many next to each other as there is room for.
+
+    Where there is no room for one column, every job is a list of its own.
+    """
+    names = [job.id for job in found.jobs]
+    rows = [
+        ("status", [job.status for job in found.jobs]),
+        ("time", [format_seconds(job.seconds) for job in found.jobs]),
+        ("artifacts", [format_bytes(job.size_bytes) for job in found.jobs]),
+        *((name, _cells(values)) for name, values in found.spec.items()),
+        *(
+            (name, ["-" if number is None else f"{number:.4g}" for number in numbers])
+            for name, numbers in found.metrics.items()
+        ),
+    ]
+    titles = max(cell_len(title) for title, _ in rows)
+    widths = [max(cell_len(cells[index]) for cells in (names, *(cells for _, cells in rows))) for index in range(len(names))]
+    if titles + GAP + max(widths) > console.width:
+        for index, name in enumerate(names):
+            print_lines(console, [name, *(f"  {title}: {cells[index]}" for title, cells in rows)])
+        return
+    for block in _blocks(widths, console.width - titles):
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        table.add_column("", no_wrap=True)
+        for index in block:
+            table.add_column(names[index], no_wrap=True)
+        for title, cells in rows:
+            table.add_row(title, *(Text(cells[index]) for index in block))
+        console.print(table)
+
+
+def _blocks(widths: Sequence[int], room: int) -> Iterator[list[int]]:
+    """Yield which columns stand next to each other; at least one does."""
+    block: list[int] = []
+    taken = 0
+    for index, width in enumerate(widths):
+        if block and taken + width + GAP > room:
+            yield block
+            block, taken = [], 0
+        block.append(index)
+        taken += width + GAP
+    yield block
 
 
 def see_through(client: Client, job_id: str, output: Output) -> Job:

@@ -6,14 +6,17 @@ from collections.abc import Callable
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated, cast, get_args
 
 import typer
 
 from farzi_client.artifacts import AS_PUBLISHED, Drawing, SequenceFormat
 from farzi_client.cli.arguments import parse_labels
-from farzi_client.cli.job_display import describe_comparison, describe_job, see_through
-from farzi_client.cli.output import JsonOption, Output, QuietOption, list_table
+from farzi_client.cli.completion import complete_dataset, complete_job
+from farzi_client.cli.job_display import describe_job, print_comparison, see_through
+from farzi_client.cli.leaving import leaving_says
+from farzi_client.cli.listing import Listing, print_lines
+from farzi_client.cli.output import JsonOption, Output, QuietOption
 from farzi_client.cli.progress import progress_bar
 from farzi_client.client import Client
 from farzi_client.jobs import JobKind, JobStatus
@@ -22,7 +25,7 @@ from farzi_client.models import Artifact, Job
 app = typer.Typer(help="Look at jobs and steer them.", no_args_is_help=True)
 
 
-JobArgument = Annotated[str, typer.Argument(metavar="JOB_ID", show_default=False)]
+JobArgument = Annotated[str, typer.Argument(metavar="JOB_ID", show_default=False, autocompletion=complete_job)]
 
 
 def download(
@@ -51,17 +54,23 @@ def download(
     drawing = Drawing(data_format, draws, seed)
     if drawing != AS_PUBLISHED and not artifact:
         artifact = ["sequences.jsonl"]
-    with Client() as client:
+    go_on = "what has arrived is kept; the same command again downloads the rest"
+    with Client() as client, leaving_says(output, go_on):
         paths = download_artifacts(client, job_id, directory, output, names=artifact, drawing=drawing)
-    output.result([str(path) for path in paths], lambda console: console.print(*paths, sep="\n"))
+    output.result([str(path) for path in paths], lambda console: print_lines(console, map(str, paths)))
 
 
 @app.command("list")
 def list_jobs(
     *,
-    status: Annotated[list[str] | None, typer.Option(help="Only jobs in this state; may be repeated.")] = None,
+    status: Annotated[
+        list[str] | None,
+        typer.Option(help="Only jobs in this state; may be repeated.", autocompletion=lambda: get_args(JobStatus)),
+    ] = None,
     kind: Annotated[JobKind | None, typer.Option(help="Only jobs of this kind.")] = None,
-    dataset_id: Annotated[str | None, typer.Option("--dataset", metavar="DATASET_ID", help="Only jobs on it.")] = None,
+    dataset_id: Annotated[
+        str | None, typer.Option("--dataset", metavar="DATASET_ID", help="Only jobs on it.", autocompletion=complete_dataset)
+    ] = None,
     metadata: Annotated[list[str] | None, typer.Option(metavar="NAME=TEXT", help="Only jobs with this label.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="Most jobs listed, newest first.")] = 20,
     as_json: JsonOption = False,
@@ -73,11 +82,13 @@ def list_jobs(
         labels = parse_labels(metadata, "--metadata")
         statuses = [cast(JobStatus, name) for name in status or ()]  # the service refuses others
         jobs = list(islice(client.jobs.list(status=statuses, kind=kind, dataset_id=dataset_id, metadata=labels), limit))
-    table = list_table("id", "kind", "status", "progress", "data set", "created")
+    columns = ("id", "name", "kind", "status", "progress", "data set", "created")
+    listing = Listing(*columns, named="name", spared=("data set", "created", "kind"))
     for job in jobs:
         created = job.created_at.strftime("%Y-%m-%d %H:%M") if job.created_at else "-"
-        table.add_row(job.id, job.kind, job.status, f"{100 * job.progress.fraction:.0f} %", job.dataset_id or "-", created)
-    output.result([dict(job.raw) for job in jobs], lambda console: console.print(table))
+        name, done = job.metadata.get("name", "-"), f"{100 * job.progress.fraction:.0f} %"
+        listing.add(job.id, name, job.kind, job.status, done, job.dataset_id or "-", created)
+    output.result([dict(job.raw) for job in jobs], listing.print)
 
 
 @app.command()
@@ -91,7 +102,7 @@ def show(job_id: JobArgument, as_json: JsonOption = False, quiet: QuietOption = 
 
 @app.command()
 def compare(
-    job_ids: Annotated[list[str], typer.Argument(metavar="JOB_ID JOB_ID...", show_default=False)],
+    job_ids: Annotated[list[str], typer.Argument(metavar="JOB_ID JOB_ID...", show_default=False, autocompletion=complete_job)],
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -99,7 +110,7 @@ def compare(
     output = Output(as_json=as_json, quiet=quiet)
     with Client() as client:
         found = client.jobs.compare(*job_ids)
-    output.result(dict(found.raw), lambda console: console.print(describe_comparison(found)))
+    output.result(dict(found.raw), lambda console: print_comparison(console, found))
 
 
 @app.command()
@@ -174,7 +185,7 @@ def download_artifacts(
     def show_progress(artifact: Artifact, done: int, total: int) -> None:
         bar.update(done, total, f"downloading {artifact.name}")
 
-    with progress_bar(output, "downloading") as bar:
+    with progress_bar(output, "downloading", of_bytes=True) as bar:
         if not names:
             return client.artifacts.download_all(job_id, directory, on_progress=show_progress)
         return tuple(

@@ -7,8 +7,10 @@ from typing import Annotated
 
 import typer
 
+from farzi_client.cli.completion import complete_key
 from farzi_client.cli.failures import CommandFailed
-from farzi_client.cli.output import JsonOption, Output, QuietOption, list_table
+from farzi_client.cli.listing import Listing
+from farzi_client.cli.output import JsonOption, Output, QuietOption
 from farzi_client.cli.tenants import operating
 from farzi_client.client import Client
 from farzi_client.models import ApiKey
@@ -59,16 +61,17 @@ def list_keys(as_json: JsonOption = False, quiet: QuietOption = False) -> None:
     output = Output(as_json=as_json, quiet=quiet)
     with Client() as client:
         keys = list(client.keys.list())
-    table = list_table("id", "name", "scopes", "expires", "last used", "revoked")
+    columns = ("id", "name", "scopes", "expires", "last used", "revoked")
+    listing = Listing(*columns, named="name", spared=("scopes", "expires", "last used"))
     for key in keys:
         times = (key.expires_at, key.last_used_at, key.revoked_at)
-        table.add_row(key.id, key.name, " ".join(key.scopes), *(at.strftime("%Y-%m-%d %H:%M") if at else "-" for at in times))
-    output.result([dict(key.raw) for key in keys], lambda console: console.print(table))
+        listing.add(key.id, key.name, " ".join(key.scopes), *(at.strftime("%Y-%m-%d %H:%M") if at else "-" for at in times))
+    output.result([dict(key.raw) for key in keys], listing.print)
 
 
 @app.command()
 def revoke(
-    key_id: Annotated[str, typer.Argument(metavar="KEY_ID", show_default=False)],
+    key_id: Annotated[str, typer.Argument(metavar="KEY_ID", show_default=False, autocompletion=complete_key)],
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:

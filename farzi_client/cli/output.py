@@ -14,8 +14,8 @@ from rich.table import Table
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON, and nothing else, on stdout.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no remarks.")]
 
-# Wide enough that no id is cut when a table goes into a pipe.
-PIPE_WIDTH = 200
+# In a pipe nothing is cut or broken: a program reads it, or a log keeps it.
+PIPE_WIDTH = 10_000
 
 
 def make_console(*, stderr: bool = False) -> Console:
@@ -33,7 +33,7 @@ class Output:
         self.stderr = make_console(stderr=True)
         self.has_remarks = not quiet and (not as_json or self.stderr.is_terminal)
 
-    def result(self, value: Any, render: Callable[[Console], None]) -> None:
+    def result(self, value: Any, render: Callable[[Console], object]) -> None:
         """Print the result: ``value`` as JSON, or what ``render`` prints for people."""
         if self.as_json:
             sys.stdout.write(json.dumps(value, indent=2, default=str) + "\n")
@@ -58,13 +58,6 @@ def record_table(values: Mapping[str, Any]) -> Table:
     for name, value in values.items():
         if value is not None:
             table.add_row(name, str(value))
-    return table
-
-
-def list_table(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column, overflow="fold")
     return table
 
 

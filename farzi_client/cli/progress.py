@@ -7,11 +7,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TransferSpeedColumn,
+)
+from rich.table import Column
 
 from farzi_client.cli.output import Output
 
 SECONDS_BETWEEN_LINES = 10.0
+# On narrower terminals the words and the share alone.
+BAR_WIDTH, ROOM_FOR_BAR, ROOM_FOR_RATE = 24, 70, 90
 
 
 class Bar(Protocol):
@@ -61,17 +74,25 @@ class LogLines:
 
 
 @contextmanager
-def progress_bar(output: Output, text: str) -> Iterator[Bar]:
-    """Show progress on stderr until the block ends."""
+def progress_bar(output: Output, text: str, *, of_bytes: bool = False) -> Iterator[Bar]:
+    """Show progress on stderr until the block ends; of bytes also how many, and how fast they come."""
     if output.has_remarks and output.stderr.is_terminal:
-        columns: tuple[ProgressColumn, ...] = (
-            SpinnerColumn(),
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            TaskProgressColumn(),
-            TimeElapsedColumn(),
-        )
-        with Progress(*columns, console=output.stderr, transient=True) as progress:
+        columns = _columns(output.stderr.width, of_bytes=of_bytes)
+        with Progress(*columns, console=output.stderr, transient=True, expand=True) as progress:
             yield TerminalBar(progress, text)
     else:
         yield LogLines(output, text)
+
+
+def _columns(width: int, *, of_bytes: bool) -> tuple[ProgressColumn, ...]:
+    """Return what there is room for; the words are cut before the line breaks."""
+    words = TextColumn("{task.description}", markup=False, table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis"))
+    columns: list[ProgressColumn] = [SpinnerColumn(), words]
+    if width >= ROOM_FOR_BAR:
+        columns.append(BarColumn(bar_width=BAR_WIDTH))
+    columns.append(TaskProgressColumn())
+    if width >= ROOM_FOR_RATE and of_bytes:
+        columns += [DownloadColumn(), TransferSpeedColumn()]
+    if width >= ROOM_FOR_BAR:
+        columns.append(TimeElapsedColumn())
+    return tuple(columns)

@@ -101,6 +101,11 @@ def load_server_module(module: str, command: str) -> ModuleType:
     return _load(module, command, "server")
 
 
+def load_worker_module(module: str, command: str) -> ModuleType:
+    """Import a module that computes."""
+    return _load(module, command, "worker")
+
+
 def _load(module: str, command: str, extras: str) -> ModuleType:
     try:
         return importlib.import_module(module)

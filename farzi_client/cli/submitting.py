@@ -9,17 +9,22 @@ from typing import Annotated, Any
 import typer
 
 from farzi_client.cli.arguments import parse_labels, read_spec
+from farzi_client.cli.completion import complete_dataset, complete_dataset_or_job, complete_job
 from farzi_client.cli.failures import UsageProblem
 from farzi_client.cli.job_display import describe_job, see_through
 from farzi_client.cli.output import JsonOption, Output, QuietOption, format_bytes, format_seconds, record_table
 from farzi_client.client import Client
 from farzi_client.models import Estimate, Job
 
+PRESETS = ("quick", "standard", "thorough")
+
 SpecOption = Annotated[
     Path | None,
     typer.Option("--spec", metavar="FILE", exists=True, dir_okay=False, help="JSON file of what differs from the defaults."),
 ]
-PresetOption = Annotated[str | None, typer.Option(metavar="NAME", help="quick, standard (the default) or thorough.")]
+PresetOption = Annotated[
+    str | None, typer.Option(metavar="NAME", help="quick, standard (the default) or thorough.", autocompletion=lambda: PRESETS)
+]
 StudentsOption = Annotated[
     str | None, typer.Option("--students", metavar="A,B", help="Architectures judged; default: all of the task.")
 ]
@@ -32,7 +37,7 @@ WatchOption = Annotated[bool, typer.Option("--watch", help="Stay until the job i
 
 
 def distill(
-    dataset_id: Annotated[str, typer.Argument(metavar="DATASET_ID", show_default=False)],
+    dataset_id: Annotated[str, typer.Argument(metavar="DATASET_ID", show_default=False, autocompletion=complete_dataset)],
     *,
     spec: SpecOption = None,
     preset: PresetOption = None,
@@ -48,7 +53,7 @@ def distill(
 
 
 def evaluate(
-    job_id: Annotated[str, typer.Argument(metavar="JOB_ID", show_default=False)],
+    job_id: Annotated[str, typer.Argument(metavar="JOB_ID", show_default=False, autocompletion=complete_job)],
     *,
     spec: SpecOption = None,
     students: StudentsOption = None,
@@ -66,7 +71,13 @@ def evaluate(
 
 def estimate(
     source_id: Annotated[
-        str, typer.Argument(metavar="DATASET_ID|JOB_ID", show_default=False, help="A data set to distil, or a job to evaluate.")
+        str,
+        typer.Argument(
+            metavar="DATASET_ID|JOB_ID",
+            show_default=False,
+            help="A data set to distil, or a job to evaluate.",
+            autocompletion=complete_dataset_or_job,
+        ),
     ],
     *,
     spec: SpecOption = None,

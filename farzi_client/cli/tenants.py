@@ -10,7 +10,8 @@ from typing import Annotated, Any
 import typer
 
 from farzi_client.cli.failures import DatabaseUnusable, UsageProblem
-from farzi_client.cli.output import JsonOption, Output, QuietOption, list_table
+from farzi_client.cli.listing import Listing
+from farzi_client.cli.output import JsonOption, Output, QuietOption
 from farzi_client.cli.serving import load_server_module
 
 app = typer.Typer(help="Teams that share this service; run on its machine, with its settings.", no_args_is_help=True)
@@ -39,10 +40,11 @@ def list_tenants(as_json: JsonOption = False, quiet: QuietOption = False) -> Non
     output = Output(as_json=as_json, quiet=quiet)
     with operating() as operator:
         tenants = operator.list_tenants()
-    table = list_table("id", "name", "created", *(name.replace("_", " ") for name in QUOTAS))
+    quotas = [name.replace("_", " ") for name in QUOTAS]
+    listing = Listing("id", "name", "created", *quotas, named="name", spared=("created", *reversed(quotas)))
     for tenant in tenants:
-        table.add_row(tenant["id"], tenant["name"], tenant["created_at"][:10], *(_limit(tenant, name) for name in QUOTAS))
-    output.result(tenants, lambda console: console.print(table))
+        listing.add(tenant["id"], tenant["name"], tenant["created_at"][:10], *(_limit(tenant, name) for name in QUOTAS))
+    output.result(tenants, listing.print)
 
 
 @app.command()
@@ -65,10 +67,10 @@ def quota(
     output = Output(as_json=as_json, quiet=quiet)
     with operating() as operator:
         changed = operator.set_quotas(tenant, changes)
-    table = list_table("quota", "limit")
+    listing = Listing("quota", "limit")
     for name in QUOTAS:
-        table.add_row(name.replace("_", " "), _limit(changed, name))
-    output.result(changed, lambda console: console.print(table))
+        listing.add(name.replace("_", " "), _limit(changed, name))
+    output.result(changed, listing.print)
 
 
 @contextmanager

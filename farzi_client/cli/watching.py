@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import typer
+from collections.abc import Iterator
 
-from farzi_client.cli.failures import EXIT_INTERRUPTED
-from farzi_client.cli.output import Output
+from farzi_client.cli.leaving import leaving_says
+from farzi_client.cli.output import Output, format_seconds
 from farzi_client.cli.progress import Bar, progress_bar
 from farzi_client.client import Client
 from farzi_client.models import Job, JobEvent
@@ -18,6 +18,9 @@ REMARKED_EVENTS = {
     "run.released": "its worker shut down; another one takes over at the last checkpoint",
     "checkpoint.skipped": "the newest checkpoint is damaged; going on from the one before",
 }
+DISTILLATION = "distillation"
+LOSS_OF_PHASE = {"teacher": "teacher_loss", DISTILLATION: "outer_loss"}
+VALIDATION = "validation_"
 
 
 def watch_job(client: Client, job_id: str, output: Output) -> Job:
@@ -26,13 +29,9 @@ def watch_job(client: Client, job_id: str, output: Output) -> Job:
     Raises:
         typer.Exit: the watcher left with Ctrl-C; the job goes on.
     """
-    try:
+    come_back = f"come back with 'farzi job watch {job_id}', stop it with 'farzi job cancel {job_id}'"
+    with leaving_says(output, f"{job_id} goes on without you; {come_back}"):
         return follow_job(client, job_id, output)
-    except KeyboardInterrupt:
-        output.warn(
-            f"{job_id} goes on without you; come back with 'farzi job watch {job_id}', stop it with 'farzi job cancel {job_id}'"
-        )
-        raise typer.Exit(EXIT_INTERRUPTED) from None
 
 
 def follow_job(client: Client, job_id: str, output: Output) -> Job:
@@ -54,8 +53,19 @@ def describe_progress(job: Job) -> str:
     if job.stop_requested:
         return f"about to {job.stop_requested}"
     eta_s = job.progress.eta_s
-    rest = f", {eta_s:.0f} s to go" if eta_s is not None else ""
-    return f"{job.phase or 'starting'}{rest}"
+    parts = [job.phase or "starting", *_describe_loss(job)]
+    return ", ".join([*parts, f"{format_seconds(eta_s)} to go"] if eta_s is not None else parts)
+
+
+def _describe_loss(job: Job) -> Iterator[str]:
+    """Yield the newest loss of what goes on now, and what fresh students reached by the validation before."""
+    if job.phase in LOSS_OF_PHASE and (loss := job.metrics.get(LOSS_OF_PHASE[job.phase])) is not None:
+        yield f"loss {loss:.4g}"
+    if job.phase == DISTILLATION:
+        measured = (
+            (name.removeprefix(VALIDATION), value) for name, value in job.metrics.items() if name.startswith(VALIDATION)
+        )
+        yield from (f"{name} {value:.4g}" for name, value in list(measured)[:1])
 
 
 def _remark(bar: Bar, event: JobEvent) -> None:

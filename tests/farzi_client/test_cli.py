@@ -5,10 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -284,21 +280,6 @@ def test_markup_in_what_users_named_is_shown_as_it_is(server: UnrulyServer, caps
     named = {**READY, "name": "[red]x[/red] :smile:"}
     server.on("GET", "/v1/datasets/ds_1", reply(named))
     assert "[red]x[/red] :smile:" in run_farzi(capsys, "dataset", "show", "ds_1").out
-
-
-def test_ctrl_c_leaves_the_job_running_and_says_how_to_come_back(server: UnrulyServer) -> None:
-    server.on("GET", "/v1/jobs/job_1/events/stream", sse((1, "job.started"), then=lambda _: time.sleep(3)))
-    server.on("GET", "/v1/jobs/job_1", reply(JOB))
-    command = [sys.executable, "-m", "farzi_client.cli", "job", "watch", "job_1"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        while not server.requests("GET", "/v1/jobs/job_1/events/stream"):
-            time.sleep(0.02)
-        time.sleep(0.2)
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=10)
-    assert (process.returncode, out) == (130, "")
-    assert "farzi job watch job_1" in err
-    assert not [item for item in server.received if item.method == "POST"]
 
 
 def test_draws_are_passed_on(server: UnrulyServer, capsys: Capture, tmp_path: Path) -> None:

@@ -86,7 +86,9 @@ def hang_up(handler: Handler) -> None:
     handler.close_connection = True
 
 
-def sse(*events: tuple[int, str], then: Callable[[Handler], object] | None = None) -> Callable[[Handler], None]:
+def sse(
+    *events: tuple[int, str], data: dict[str, Any] | None = None, then: Callable[[Handler], object] | None = None
+) -> Callable[[Handler], None]:
     """Stream events and close; ``then`` may keep the connection for a while."""
 
     def step(handler: Handler) -> None:
@@ -96,8 +98,8 @@ def sse(*events: tuple[int, str], then: Callable[[Handler], object] | None = Non
         handler.end_headers()
         handler.wfile.write(b": ping\n\n")
         for seq, kind in events:
-            data = json.dumps({"seq": seq, "type": kind, "data": {}, "at": "2026-01-01T00:00:00Z"})
-            handler.wfile.write(f"id: {seq}\nevent: {kind}\ndata: {data}\n\n".encode())
+            event = json.dumps({"seq": seq, "type": kind, "data": data or {}, "at": "2026-01-01T00:00:00Z"})
+            handler.wfile.write(f"id: {seq}\nevent: {kind}\ndata: {event}\n\n".encode())
             handler.wfile.flush()
         if then is not None:
             then(handler)
