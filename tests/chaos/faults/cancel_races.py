@@ -18,11 +18,11 @@ LAST_PHASE = "artifacts"
 POLL_S = 0.06
 # Validations have no torch to load: most races are theirs. The API does not show them, so they are asked at their rows.
 VALIDATIONS_OF_FIVE = 4
-EARLY, LATE = 0.5, 1.1
+EARLY, LATE = 0.2, 1.1
 
 
 def inject(cluster: Cluster, goal: Goal, random: Random) -> Outcome:
-    """Cancel jobs near their ends: distillations over HTTP, in their last phase, and validations in their last half."""
+    """Cancel jobs near their ends: distillations over HTTP, in their last phase, and validations anywhere in their lives."""
     for queue in ("gpu", "cpu"):
         for _ in range(min(NUM_WORKERS, goal.count)):
             cluster.start_worker(queue)
