@@ -47,7 +47,7 @@ def show_job(job_id: str, request: Request, caller: JobReader, services: InServi
 @router.get("/{job_id}/live")
 def show_live_parts(job_id: str, request: Request, caller: JobReader, services: InServices) -> Response:
     """Show the parts of the page that change, for the script that puts them into it."""
-    return show(request, "job_live.html.j2", **_look(job_id, caller, services))
+    return show(request, "job_changes.html.j2", **_look(job_id, caller, services))
 
 
 @router.get("/{job_id}/events")

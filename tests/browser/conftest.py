@@ -28,9 +28,13 @@ PATIENCE_MS = 60_000
 # Sums what moves on a page by itself, as Chromium measures it: a share of the view, times how far.
 COUNT_SHIFTS = """
 window.layoutShift = 0;
+window.layoutShifts = [];
 new PerformanceObserver((list) => {
   for (const entry of list.getEntries()) {
-    if (!entry.hadRecentInput) window.layoutShift += entry.value;
+    if (entry.hadRecentInput) continue;
+    window.layoutShift += entry.value;
+    const moved = entry.sources.map((each) => (each.node?.parentElement ?? each.node)?.outerHTML?.slice(0, 80));
+    window.layoutShifts.push([entry.value, moved]);
   }
 }).observe({ type: "layout-shift", buffered: true });
 """
@@ -69,10 +73,16 @@ class Tab:
 
 
 @contextmanager
-def open_tab(browser: Browser, size: tuple[int, int] = DESKTOP, scheme: Literal["light", "dark"] = "light") -> Iterator[Tab]:
+def open_tab(
+    browser: Browser, size: tuple[int, int] = DESKTOP, scheme: Literal["light", "dark"] = "light", *, scripts: bool = True
+) -> Iterator[Tab]:
     """Open a tab of a profile without cookies."""
     context = browser.new_context(
-        viewport={"width": size[0], "height": size[1]}, color_scheme=scheme, reduced_motion="reduce", accept_downloads=True
+        viewport={"width": size[0], "height": size[1]},
+        color_scheme=scheme,
+        reduced_motion="reduce",
+        accept_downloads=True,
+        java_script_enabled=scripts,
     )
     context.add_init_script(COUNT_SHIFTS)
     try:
