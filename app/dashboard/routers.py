@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from app.dashboard import (
+    account_pages,
     comparison_pages,
     dataset_pages,
     home,
@@ -13,6 +14,7 @@ from app.dashboard import (
     sign_in,
     static_files,
     upload_routes,
+    webhook_pages,
 )
 
 ROUTERS = (
@@ -27,4 +29,6 @@ ROUTERS = (
     job_watching.router,
     result_pages.router,
     comparison_pages.router,
+    account_pages.router,
+    webhook_pages.router,
 )

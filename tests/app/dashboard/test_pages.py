@@ -37,6 +37,12 @@ PAGES = {
     "result": "/dashboard/jobs/{done}/result",
     "compare nothing": "/dashboard/compare",
     "compare": "/dashboard/compare?ids={done}&ids={running}",
+    "usage": "/dashboard/usage",
+    "keys": "/dashboard/keys",
+    "revoke key": "/dashboard/keys/{key}/revoke",
+    "webhooks": "/dashboard/webhooks",
+    "webhook": "/dashboard/webhooks/{endpoint}",
+    "delete webhook": "/dashboard/webhooks/{endpoint}/delete",
 }
 
 
@@ -54,7 +60,15 @@ def ids(client: TestClient, services: Services, tmp_path_factory: pytest.TempPat
         "refused": make_refused(client, services),
         "awaiting": declare(client),
         "validating": upload(client),
+        "key": make(client, "/v1/api-keys", name=MARKUP, scopes=["jobs:read"]),
+        "endpoint": make(client, "/v1/webhook-endpoints", url="https://hooks.example.com/farzi", description=MARKUP),
     }
+
+
+def make(client: TestClient, path: str, **fields: object) -> str:
+    answer = client.post(path, json=fields)
+    assert answer.status_code == 201, answer.text
+    return str(answer.json()["id"])
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -82,7 +96,7 @@ def test_every_page_is_safe(browser: Browser, ids: dict[str, str], name: str) ->
         assert form["action"] is None or "?" not in form["action"]
 
 
-@pytest.mark.parametrize("name", ["ready", "done", "running", "result", "compare", "jobs", "datasets"])
+@pytest.mark.parametrize("name", ["ready", "done", "running", "result", "compare", "jobs", "datasets", "keys", "webhooks"])
 def test_names_are_shown_as_they_are(browser: Browser, ids: dict[str, str], name: str) -> None:
     assert MARKUP in browser.look(PAGES[name].format(**ids)).text
 
@@ -106,6 +120,11 @@ def test_a_stranger_sees_what_an_unknown_id_shows(stranger: Browser, ids: dict[s
         "/dashboard/jobs/{running}/resume",
         "/dashboard/jobs/{done}/retry",
         "/dashboard/jobs/{done}/delete",
+        "/dashboard/keys/{key}/revoke",
+        "/dashboard/webhooks/{endpoint}/disable",
+        "/dashboard/webhooks/{endpoint}/rotate",
+        "/dashboard/webhooks/{endpoint}/test",
+        "/dashboard/webhooks/{endpoint}/delete",
     ],
 )
 def test_a_stranger_changes_nothing(stranger: Browser, client: TestClient, ids: dict[str, str], path: str) -> None:
@@ -113,6 +132,8 @@ def test_a_stranger_changes_nothing(stranger: Browser, client: TestClient, ids: 
     assert client.get(f"/v1/jobs/{ids['running']}").json()["status"] == "running"
     assert client.get(f"/v1/datasets/{ids['ready']}").status_code == 200
     assert client.get(f"/v1/jobs/{ids['done']}").status_code == 200
+    assert client.get(f"/v1/api-keys/{ids['key']}").json()["revoked_at"] is None
+    assert client.get(f"/v1/webhook-endpoints/{ids['endpoint']}").json()["enabled"]
 
 
 def test_a_stranger_downloads_and_hears_nothing(stranger: Browser, ids: dict[str, str]) -> None:
@@ -131,7 +152,11 @@ def test_a_stranger_downloads_and_hears_nothing(stranger: Browser, ids: dict[str
 @pytest.mark.parametrize(
     ("scopes", "allowed", "refused"),
     [
-        (["jobs:read"], ["/dashboard/jobs", "/dashboard/jobs/{done}/result"], ["/dashboard/datasets", "/dashboard/jobs/new"]),
+        (
+            ["jobs:read"],
+            ["/dashboard/jobs", "/dashboard/jobs/{done}/result", "/dashboard/usage"],
+            ["/dashboard/datasets", "/dashboard/jobs/new", "/dashboard/keys", "/dashboard/webhooks"],
+        ),
         (
             ["datasets:read"],
             ["/dashboard/datasets/{ready}"],

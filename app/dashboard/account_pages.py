@@ -1,0 +1,141 @@
+"""What the team uses, day by day, and its API keys: made, shown once, revoked."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import ValidationError
+
+from app.clock import database_now
+from app.dashboard.charts import BarChart, draw_bars
+from app.dashboard.forms import Form
+from app.dashboard.page_route import InForm, PageRoute, begin_post, redirect
+from app.dashboard.pages import show
+from app.dependencies import Admin, InServices, JobReader
+from app.errors import FieldProblem, ServiceError
+from app.pagination import PageQuery
+from app.problems import field_problems, summarise
+from app.services import Services
+from app.tenants import account_endpoints, endpoints
+from app.tenants.schemas import ApiKeyCreate, NewApiKeyOut, Scope, UsageOut
+from app.tenants.service import Caller
+
+QUEUES = ("gpu", "cpu")
+LONGEST_LIFE_DAYS = 3650
+USUAL_SCOPES = tuple(scope for scope in Scope if scope != Scope.ADMIN)
+
+router = APIRouter(prefix="/dashboard", route_class=PageRoute, include_in_schema=False)
+
+
+@router.get("/usage")
+def show_usage(request: Request, caller: JobReader, services: InServices) -> Response:
+    """Show what the team stores and runs, and its limits."""
+    usage = account_endpoints.get_usage(caller, services)
+    month = max(usage.run_seconds_by_month, default="")
+    return show(
+        request,
+        "usage.html.j2",
+        usage=usage,
+        charts=_draw_days(usage),
+        this_month=usage.run_seconds_by_month.get(month, {}),
+        is_admin=caller.has(Scope.ADMIN),
+    )
+
+
+@router.get("/keys")
+def list_keys(request: Request, page: Annotated[PageQuery, Query()], caller: Admin, services: InServices) -> Response:
+    """Show a page of the list, and the form for a new one."""
+    return _show_keys(request, page, caller, services, filled_in={})
+
+
+@router.post("/keys")
+def create_key(request: Request, form: InForm, caller: Admin, services: InServices) -> Response:
+    """Make a key and show it, this once. A session alone is not enough: a cookie that was stolen must not make keys."""
+    try:
+        _confirm(form, caller, services)
+        made = endpoints.create_api_key(_read_key(form, services), begin_post(request, form), services)
+    except ServiceError as error:
+        return _show_keys(request, PageQuery(), caller, services, filled_in=form.values, error=error)
+    return show(request, "key_made.html.j2", key=NewApiKeyOut.model_validate_json(bytes(made.body)))
+
+
+@router.get("/keys/{key_id}/revoke")
+def ask_before_revoking(key_id: str, request: Request, caller: Admin, services: InServices) -> Response:
+    """Ask whether it is meant."""
+    key = endpoints.get_api_key(key_id, caller, services)
+    return show(request, "key_revoke.html.j2", key=key, is_own=key.id == caller.key_id)
+
+
+@router.post("/keys/{key_id}/revoke")
+def revoke_key(key_id: str, caller: Admin, services: InServices) -> Response:
+    """Revoke it."""
+    endpoints.revoke_api_key(key_id, caller, services)
+    return redirect("/dashboard/keys")
+
+
+def _show_keys(
+    request: Request,
+    page: PageQuery,
+    caller: Caller,
+    services: Services,
+    *,
+    filled_in: dict[str, str],
+    error: ServiceError | None = None,
+) -> Response:
+    return show(
+        request,
+        "keys.html.j2",
+        status=200 if error is None else error.kind.status,
+        page=endpoints.list_api_keys(page, caller, services),
+        is_first=page.cursor is None,
+        scopes=list(Scope),
+        chosen={name.removeprefix("scope.") for name in filled_in if name.startswith("scope.")} if filled_in else USUAL_SCOPES,
+        filled_in=filled_in,
+        error=error,
+        own_key_id=caller.key_id,
+    )
+
+
+def _confirm(form: Form, caller: Caller, services: Services) -> None:
+    """Refuse unless the form has the key that the session was begun with."""
+    try:
+        confirmed = services.authenticator.authenticate(f"Bearer {form.get('own_key')}").key_id == caller.key_id
+    except ServiceError:
+        confirmed = False
+    if not confirmed:
+        detail = "enter the key that you signed in with"
+        raise ServiceError("invalid_request", f"Your own key: {detail}.", problems=(FieldProblem("/own_key", detail),))
+
+
+def _read_key(form: Form, services: Services) -> ApiKeyCreate:
+    values: dict[str, Any] = {
+        "name": form.get("name"),
+        "scopes": [scope for scope in Scope if f"scope.{scope}" in form.fields],
+    }
+    days = form.get("expires_in_days")
+    if days:
+        if not (days.isascii() and days.isdigit() and 1 <= int(days) <= LONGEST_LIFE_DAYS):
+            detail = f"is {days[:20]!r}; give whole days from 1 to {LONGEST_LIFE_DAYS}, or nothing"
+            raise ServiceError(
+                "invalid_request", f"Days until it expires: {detail}.", problems=(FieldProblem("/expires_in_days", detail),)
+            )
+        with services.reading_sessions() as session:
+            values["expires_at"] = database_now(session) + timedelta(days=int(days))
+    try:
+        return ApiKeyCreate.model_validate(values)
+    except ValidationError as error:
+        problems = field_problems(error.errors(), values)
+        raise ServiceError("invalid_request", summarise(problems), problems=problems) from None
+
+
+def _draw_days(usage: UsageOut) -> list[BarChart]:
+    days = sorted(usage.run_seconds_by_day)
+    return [
+        draw_bars(
+            f"Seconds of runs by day, queue {queue}", days, [round(usage.run_seconds_by_day[day].get(queue, 0)) for day in days]
+        )
+        for queue in QUEUES
+        if any(usage.run_seconds_by_day[day].get(queue) for day in days)
+    ]
