@@ -11,7 +11,7 @@ from typing import Annotated, Any, cast
 import typer
 
 from farzi_client.cli.arguments import parse_labels, parse_values
-from farzi_client.cli.completion import complete_dataset
+from farzi_client.cli.shell_completion import complete_dataset
 from farzi_client.cli.failures import EXIT_INTERRUPTED, UsageProblem
 from farzi_client.cli.leaving import leaving_says
 from farzi_client.cli.listing import Listing

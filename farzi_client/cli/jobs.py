@@ -12,7 +12,7 @@ import typer
 
 from farzi_client.artifacts import AS_PUBLISHED, Drawing, SequenceFormat
 from farzi_client.cli.arguments import parse_labels
-from farzi_client.cli.completion import complete_dataset, complete_job
+from farzi_client.cli.shell_completion import complete_dataset, complete_job
 from farzi_client.cli.job_display import describe_job, print_comparison, see_through
 from farzi_client.cli.leaving import leaving_says
 from farzi_client.cli.listing import Listing, print_lines

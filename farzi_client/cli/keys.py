@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from farzi_client.cli.completion import complete_key
+from farzi_client.cli.shell_completion import complete_key
 from farzi_client.cli.failures import CommandFailed
 from farzi_client.cli.listing import Listing
 from farzi_client.cli.output import JsonOption, Output, QuietOption

@@ -13,14 +13,22 @@ import sys
 import termios
 import time
 from collections.abc import Callable
+from typing import Self
 
 CTRL_C = b"\x03"
+# Whoever runs the tests in the background of a shell ignores Ctrl-C, and what they start would too.
+COMMAND = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from farzi_client.cli import main
+main()
+"""
 PATIENCE_S = 120.0
 _ESCAPE = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 
 
 class Terminal:
-    """A command on a terminal of its own."""
+    """A command on a terminal of its own; it is over when the block ends."""
 
     def __init__(self, *arguments: str, width: int) -> None:
         self._own, other = pty.openpty()
@@ -29,12 +37,22 @@ class Terminal:
         command = ["sh", "-c", 'exec "$@" <"$0" >"$0" 2>&1', os.ttyname(other)]
         environment = {name: value for name, value in os.environ.items() if name not in {"COLUMNS", "LINES", "NO_COLOR"}}
         self._process = subprocess.Popen(
-            [*command, sys.executable, "-m", "farzi_client.cli", *arguments],
+            [*command, sys.executable, "-c", COMMAND, *arguments],
             env={**environment, "TERM": "xterm"},
             start_new_session=True,
         )
         self._other = other  # stays open, or there would be no terminal before the command has opened it
         self._shown = b""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait()
+        for end in (self._own, self._other):
+            os.close(end)
 
     @property
     def text(self) -> str:
@@ -61,8 +79,6 @@ class Terminal:
         give_up_at = time.monotonic() + PATIENCE_S
         while self._read():
             assert time.monotonic() < give_up_at, f"does not end:\n{self.text}"
-        for end in (self._own, self._other):
-            os.close(end)
         return self._process.wait()
 
     def _read(self) -> bool:
@@ -80,5 +96,5 @@ def plain(text: str) -> str:
 
 
 def run_on_terminal(*arguments: str, width: int) -> tuple[int, Terminal]:
-    terminal = Terminal(*arguments, width=width)
-    return terminal.end(), terminal
+    with Terminal(*arguments, width=width) as terminal:
+        return terminal.end(), terminal

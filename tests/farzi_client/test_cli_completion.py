@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from farzi_client.cli import shell_completion
 from tests.farzi_client.cli import run_farzi
 from tests.farzi_client.unruly_server import UnrulyServer, reply
 
@@ -24,6 +25,7 @@ Capture = pytest.CaptureFixture[str]
 def _service(monkeypatch: pytest.MonkeyPatch, server: UnrulyServer) -> None:
     monkeypatch.setenv("FARZI_API_URL", server.url)
     monkeypatch.setenv("FARZI_API_KEY", "fz_test")
+    monkeypatch.setattr(shell_completion, "PATIENCE_S", 60.0)
     server.on("GET", "/v1/jobs", reply({"data": JOBS, "has_more": False, "next_cursor": None}))
     server.on("GET", "/v1/datasets", reply({"data": [{"id": "ds_1", "name": "clicks", "status": "ready"}], "has_more": False}))
 
@@ -68,11 +70,11 @@ def test_the_script_works_in_bash(capsys: Capture, tmp_path: Path) -> None:
     command = tmp_path / "farzi"
     command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m farzi_client.cli "$@"\n')
     command.chmod(0o755)
-    asked = f'{script}\nCOMP_WORDS=(farzi job watch job_2)\nCOMP_CWORD=3\n_farzi_completion farzi\necho "${{COMPREPLY[@]}}"\n'
+    asked = f'{script}\nCOMP_WORDS=(farzi job wa)\nCOMP_CWORD=2\n_farzi_completion farzi\necho "${{COMPREPLY[@]}}"\n'
     bash = shutil.which("bash") or pytest.fail("bash is missing")
     path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
     ran = subprocess.run([bash, "-c", asked], capture_output=True, text=True, check=True, env={**os.environ, "PATH": path})
-    assert ran.stdout.strip() == "job_2b"
+    assert ran.stdout.strip() == "watch"
 
 
 @pytest.mark.parametrize(

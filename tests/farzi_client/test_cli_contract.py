@@ -100,10 +100,10 @@ def test_ctrl_c_while_a_file_is_validated(server: UnrulyServer, tmp_path: Path) 
     server.on("POST", "/v1/datasets", reply({"id": "ds_1", "status": "awaiting_upload"}, status=201))
     server.on("PUT", "/v1/datasets/ds_1/content", reply({"id": "ds_1", "status": "validating"}, status=202))
     server.on("GET", "/v1/datasets/ds_1", reply({"id": "ds_1", "status": "validating"}))
-    terminal = Terminal("dataset", "upload", str(file), width=200)
-    terminal.wait_for(lambda text: "validating" in text)
-    terminal.press(CTRL_C)
-    assert terminal.end() == 130
+    with Terminal("dataset", "upload", str(file), width=200) as terminal:
+        terminal.wait_for(lambda text: "validating" in text)
+        terminal.press(CTRL_C)
+        assert terminal.end() == 130
     assert "the validation goes on without you; look with 'farzi dataset show ds_1'" in terminal.text
 
 
@@ -123,10 +123,10 @@ def test_ctrl_c_while_downloading_keeps_what_arrived(server: UnrulyServer, tmp_p
 
     server.on("GET", "/v1/jobs/job_1/artifacts", reply({"data": [artifact], "has_more": False, "next_cursor": None}))
     server.on("GET", "/v1/jobs/job_1/artifacts/a.json", send_half)
-    terminal = Terminal("download", "job_1", "-o", str(tmp_path), width=200)
-    terminal.wait_for(lambda text: "%" in text and " 0%" not in text.rpartition("\r")[2])
-    terminal.press(CTRL_C)
-    assert terminal.end() == 130
+    with Terminal("download", "job_1", "-o", str(tmp_path), width=200) as terminal:
+        terminal.wait_for(lambda text: "downloading a.json" in text)
+        terminal.press(CTRL_C)
+        assert terminal.end() == 130
     going_on.set()
     assert "the same command again downloads the rest" in terminal.text
     assert not (tmp_path / "a.json").exists()

@@ -108,12 +108,12 @@ def test_a_watched_job_shows_its_loss_what_it_reached_and_the_time_left(server: 
     )
     server.on("GET", f"/v1/jobs/{JOB['id']}/events", reply({"data": [], "has_more": False}))
     server.on("GET", f"/v1/jobs/{JOB['id']}", reply(JOB))
-    terminal = Terminal("job", "watch", str(JOB["id"]), width=100)
-    terminal.wait_for(lambda text: "distillation, loss 2.718, ndcg@10 0.5739, 1 min 35 s to go" in text and "30%" in text)
-    terminal.wait_for(lambda text: "step 3: validation_ndcg@10 0.5739 (best so far)" in text)
-    server.on("GET", f"/v1/jobs/{JOB['id']}", reply(OVER))
-    over.set()
-    assert terminal.end() == 0
+    with Terminal("job", "watch", str(JOB["id"]), width=100) as terminal:
+        terminal.wait_for(lambda text: "distillation, loss 2.718, ndcg@10 0.5739, 1 min 35 s to go" in text and "30%" in text)
+        terminal.wait_for(lambda text: "step 3: validation_ndcg@10 0.5739 (best so far)" in text)
+        server.on("GET", f"/v1/jobs/{JOB['id']}", reply(OVER))
+        over.set()
+        assert terminal.end() == 0
     assert "succeeded" in terminal.text
     assert max(cell_len(line) for line in terminal.lines) <= 100
 
@@ -122,10 +122,10 @@ def test_ctrl_c_while_watching_leaves_the_job_running_and_says_how_to_come_back(
     over = threading.Event()
     server.on("GET", f"/v1/jobs/{JOB['id']}/events/stream", sse((1, "job.started"), then=lambda _: over.wait(60)))
     server.on("GET", f"/v1/jobs/{JOB['id']}", reply(JOB))
-    terminal = Terminal("job", "watch", str(JOB["id"]), width=60)
-    terminal.wait_for(lambda text: "distillation" in text)
-    terminal.press(CTRL_C)
-    code = terminal.end()
+    with Terminal("job", "watch", str(JOB["id"]), width=60) as terminal:
+        terminal.wait_for(lambda text: "distillation" in text)
+        terminal.press(CTRL_C)
+        code = terminal.end()
     over.set()
     assert code == 130
     said = " ".join(terminal.text.split())
