@@ -10,10 +10,10 @@ import typer
 
 from farzi_client.cli import datasets, jobs, keys, serving, submitting, tenants
 from farzi_client.cli.bench import bench
-from farzi_client.cli.shell_completion import completion, register
 from farzi_client.cli.demo import demo
 from farzi_client.cli.failures import EXIT_FAILED, EXIT_USAGE, describe, exit_code_of
 from farzi_client.cli.output import make_console
+from farzi_client.cli.shell_completion import completion, register
 from farzi_client.errors import FarziClientError
 
 

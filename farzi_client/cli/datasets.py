@@ -11,12 +11,12 @@ from typing import Annotated, Any, cast
 import typer
 
 from farzi_client.cli.arguments import parse_labels, parse_values
-from farzi_client.cli.shell_completion import complete_dataset
 from farzi_client.cli.failures import EXIT_INTERRUPTED, UsageProblem
 from farzi_client.cli.leaving import leaving_says
 from farzi_client.cli.listing import Listing
 from farzi_client.cli.output import JsonOption, Output, QuietOption, format_bytes, record_table
 from farzi_client.cli.progress import Bar, progress_bar
+from farzi_client.cli.shell_completion import complete_dataset
 from farzi_client.client import Client
 from farzi_client.datasets import DataFormat, Task, describe_problem
 from farzi_client.errors import UploadInterrupted

@@ -12,12 +12,12 @@ import typer
 
 from farzi_client.artifacts import AS_PUBLISHED, Drawing, SequenceFormat
 from farzi_client.cli.arguments import parse_labels
-from farzi_client.cli.shell_completion import complete_dataset, complete_job
 from farzi_client.cli.job_display import describe_job, print_comparison, see_through
 from farzi_client.cli.leaving import leaving_says
 from farzi_client.cli.listing import Listing, print_lines
 from farzi_client.cli.output import JsonOption, Output, QuietOption
 from farzi_client.cli.progress import progress_bar
+from farzi_client.cli.shell_completion import complete_dataset, complete_job
 from farzi_client.client import Client
 from farzi_client.jobs import JobKind, JobStatus
 from farzi_client.models import Artifact, Job

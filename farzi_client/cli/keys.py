@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from farzi_client.cli.shell_completion import complete_key
 from farzi_client.cli.failures import CommandFailed
 from farzi_client.cli.listing import Listing
 from farzi_client.cli.output import JsonOption, Output, QuietOption
+from farzi_client.cli.shell_completion import complete_key
 from farzi_client.cli.tenants import operating
 from farzi_client.client import Client
 from farzi_client.models import ApiKey

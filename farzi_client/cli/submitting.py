@@ -9,10 +9,10 @@ from typing import Annotated, Any
 import typer
 
 from farzi_client.cli.arguments import parse_labels, read_spec
-from farzi_client.cli.shell_completion import complete_dataset, complete_dataset_or_job, complete_job
 from farzi_client.cli.failures import UsageProblem
 from farzi_client.cli.job_display import describe_job, see_through
 from farzi_client.cli.output import JsonOption, Output, QuietOption, format_bytes, format_seconds, record_table
+from farzi_client.cli.shell_completion import complete_dataset, complete_dataset_or_job, complete_job
 from farzi_client.client import Client
 from farzi_client.models import Estimate, Job
 
