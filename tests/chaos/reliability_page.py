@@ -41,8 +41,11 @@ def render(rows: list[Row]) -> str:
 
 
 def _summary(rows: list[Row]) -> list[list[str]]:
-    """One line a fault: all of its commands together."""
-    return [_summarise(fault, [row for row in rows if row["fault"] == fault.name]) for fault in FAULTS.values()]
+    """One line a fault: all of its commands together, and those of faults whose jobs met it too."""
+    return [
+        _summarise(fault, [row for row in rows if fault.name in {row["fault"], FAULTS[row["fault"]].also}])
+        for fault in FAULTS.values()
+    ]
 
 
 def _summarise(fault: Fault, rows: list[Row]) -> list[str]:

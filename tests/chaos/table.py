@@ -30,7 +30,7 @@ PATIENT = {"max_runs": 10_000}
 
 @dataclass(frozen=True)
 class Fault:
-    """One row of the table in docs/reliability.md."""
+    """One row of the table in docs/reliability.md; ``also`` names another whose fault its jobs meet too."""
 
     name: str
     what: str
@@ -38,6 +38,7 @@ class Fault:
     inject: Callable[[Cluster, Goal, Random], Outcome]
     cluster: Callable[..., AbstractContextManager[Cluster]] = running_server_cluster
     settings: dict[str, Any] = field(default_factory=dict)
+    also: str | None = None
 
 
 _ALL = (
@@ -94,6 +95,12 @@ _ALL = (
         running_embedded_cluster,
         settings=PATIENT,
     ),
-    Fault("fair-share", "8 workers, 500 short jobs of 4 tenants, most of one", 500, fair_share.inject),
+    Fault(
+        "fair-share",
+        "8 workers, 500 short jobs of 4 tenants, most of one, with a storm of messages",
+        500,
+        fair_share.inject,
+        also="message-storms",
+    ),
 )
 FAULTS = {fault.name: fault for fault in _ALL}

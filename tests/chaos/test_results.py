@@ -35,5 +35,14 @@ def test_results_are_appended_and_summed_on_the_page(tmp_path: Path) -> None:
     assert "two runs held the job at the same time" in page
 
 
+def test_jobs_that_met_two_faults_count_for_both_and_once_in_the_sum(tmp_path: Path) -> None:
+    log = tmp_path / "results.jsonl"
+    append_result(log, "fair-share", "python -m tests.chaos fair-share --count 8 --seed 0", 0, 61.0, "abc1234", Outcome(8))
+    page = render(read_results(log))
+    assert f"| {FAULTS['message-storms'].what} | 500 | 8 | 0 |" in page
+    assert f"| {FAULTS['fair-share'].what} | 500 | 8 | 0 |" in page
+    assert "**8 faults injected, 0 violations**" in page
+
+
 def test_a_fault_that_was_not_run_is_said_to_be_so() -> None:
     assert render([]).count("| not run |") == len(FAULTS)

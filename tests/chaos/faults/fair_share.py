@@ -1,7 +1,11 @@
-"""Eight workers and the jobs of four tenants, most of them of one: each gets its share, none waits for another's queue."""
+"""Eight workers and the jobs of four tenants, most of them of one: each gets its share, none waits for another's queue.
+
+Every message is sent several times over, as by ``message_storms``: who is sent more messages must not get more turns.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from random import Random
 
 from sqlalchemy import update
@@ -10,6 +14,7 @@ from app.datasets.models import Dataset
 from app.jobs.models import Job
 from tests.chaos.cluster import Cluster
 from tests.chaos.evidence import Evidence, collect
+from tests.chaos.faults.message_storms import not_run_once, storm
 from tests.chaos.outcome import Goal, Outcome
 from tests.chaos.workload import Workload
 from tests.services.rows import add_tenant
@@ -18,7 +23,7 @@ NUM_WORKERS = 8
 SHARES = (0.73, 0.18, 0.07, 0.02)
 
 
-def inject(cluster: Cluster, goal: Goal, _random: Random) -> Outcome:
+def inject(cluster: Cluster, goal: Goal, random: Random) -> Outcome:
     """Queue the jobs of all tenants, the largest tenant's first, and only then start the workers."""
     work = Workload(cluster)
     with cluster.session_factory.begin() as session:
@@ -26,11 +31,13 @@ def inject(cluster: Cluster, goal: Goal, _random: Random) -> Outcome:
     owners = [tenant for tenant, share in zip(tenants, SHARES, strict=True) for _ in range(round(share * goal.count))]
     for tenant_id in owners:
         _give(cluster, work.validate(), tenant_id)
+    num_messages = storm(cluster, work.accepted, random)
     for _ in range(NUM_WORKERS):
         cluster.start_worker("cpu")
     work.wait_until_ended()
-    outcome = Outcome(len(owners))
-    last = _last_starts(collect(cluster.settings), dict(zip(work.accepted, owners, strict=True)))
+    evidence = collect(cluster.settings)
+    outcome = Outcome(len(owners), Counter(messages=num_messages), violations=list(not_run_once(evidence, work.accepted)))
+    last = _last_starts(evidence, dict(zip(work.accepted, owners, strict=True)))
     for tenant_id in tenants:
         num_jobs = owners.count(tenant_id)
         # With equal turns, this is where the last of its jobs begins; chance and eight workers may add a few turns.

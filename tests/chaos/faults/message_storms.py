@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from random import Random
 
 from app.jobs.states import Queue
 from app.queue import make_celery, make_sender
 from tests.chaos.cluster import Cluster
-from tests.chaos.evidence import collect
+from tests.chaos.evidence import Evidence, collect
 from tests.chaos.outcome import Goal, Outcome
 from tests.chaos.workload import Workload
 
@@ -21,21 +22,30 @@ def inject(cluster: Cluster, goal: Goal, random: Random) -> Outcome:
     for _ in range(min(NUM_WORKERS, 2 * goal.count)):
         cluster.start_worker("cpu")
     work, outcome = Workload(cluster), Outcome(0)
+    while not goal.reached(outcome.injected):
+        jobs = [work.validate() for _ in range(goal.left(outcome.injected, JOBS_AT_ONCE))]
+        outcome.counts["messages"] += storm(cluster, jobs, random)
+        work.wait_until_ended(jobs)
+        outcome.injected += len(jobs)
+    outcome.violations += not_run_once(collect(cluster.settings), work.accepted)
+    return work.examine(outcome)
+
+
+def storm(cluster: Cluster, jobs: list[str], random: Random) -> int:
+    """Send the message of each job as often as chance has it; return how many were sent."""
     assert cluster.settings.broker_url is not None
     celery = make_celery(cluster.settings.broker_url)
     send = make_sender(celery)
-    while not goal.reached(outcome.injected):
-        jobs = [work.validate() for _ in range(goal.left(outcome.injected, JOBS_AT_ONCE))]
-        messages = [job_id for job_id in jobs for _ in range(random.choice(COPIES))]
-        random.shuffle(messages)
-        for job_id in messages:
-            send(job_id, Queue.CPU)
-        work.wait_until_ended(jobs)
-        outcome.injected += len(jobs)
-        outcome.counts["messages"] += len(messages)
+    messages = [job_id for job_id in jobs for _ in range(random.choice(COPIES))]
+    random.shuffle(messages)
+    for job_id in messages:
+        send(job_id, Queue.CPU)
     celery.close()
-    evidence = collect(cluster.settings)
-    for job_id in work.accepted:
+    return len(messages)
+
+
+def not_run_once(evidence: Evidence, jobs: Iterable[str]) -> Iterator[str]:
+    """Yield a sentence for each job that had no run, or more than one."""
+    for job_id in jobs:
         if (num_runs := len(evidence.of("runs", job_id))) != 1:
-            outcome.violations.append(f"{job_id}: {num_runs} runs")
-    return work.examine(outcome)
+            yield f"{job_id}: {num_runs} runs"
