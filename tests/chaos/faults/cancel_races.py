@@ -17,7 +17,7 @@ NUM_WORKERS = 3
 LAST_PHASE = "artifacts"
 POLL_S = 0.06
 # Validations have no torch to load: most races are theirs. The API does not show them, so they are asked at their rows.
-VALIDATIONS_OF_FIVE = 4
+VALIDATIONS_OF_TEN = 9
 EARLY, LATE = 0.2, 1.1
 
 
@@ -39,7 +39,7 @@ def inject(cluster: Cluster, goal: Goal, random: Random) -> Outcome:
     def race(number: int, chances: Random) -> Counter[str] | None:
         if goal.reached(0):
             return None
-        if number % 5 < VALIDATIONS_OF_FIVE:
+        if number % 10 < VALIDATIONS_OF_TEN:
             return _race_validation(cluster, client, work, whole_s, chances)
         return _race(cluster, client, dataset_id, number, chances.uniform(0, 1.2 * last_s))
 
