@@ -1,4 +1,7 @@
-"""Client of a Farzi service; imports neither the service nor the core."""
+"""Client of a Farzi service; imports neither the service nor the core, and torch only for ``train_student``."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from farzi_client.client import AsyncClient, Client
 from farzi_client.errors import (
@@ -11,6 +14,7 @@ from farzi_client.errors import (
     IntegrityError,
     InvalidRequest,
     JobFailed,
+    MissingExtra,
     NoApiKey,
     NotAllowed,
     NotAuthenticated,
@@ -24,6 +28,7 @@ from farzi_client.errors import (
     WaitTimeout,
     WebhookNotVerified,
 )
+from farzi_client.extras import need
 from farzi_client.models import (
     ApiKey,
     Artifact,
@@ -44,6 +49,10 @@ from farzi_client.models import (
     WebhookEndpoint,
     WebhookEvent,
 )
+from farzi_client.synthetic import SyntheticData
+
+if TYPE_CHECKING:
+    from farzi_client.training import Student, train_student
 
 __all__ = [
     "ApiError",
@@ -68,6 +77,7 @@ __all__ = [
     "JobFailed",
     "JobProgress",
     "MetricPoint",
+    "MissingExtra",
     "NoApiKey",
     "NotAllowed",
     "NotAuthenticated",
@@ -78,6 +88,8 @@ __all__ = [
     "RateLimited",
     "Run",
     "ServiceFailed",
+    "Student",
+    "SyntheticData",
     "TooLarge",
     "UnexpectedAnswer",
     "Upload",
@@ -87,4 +99,13 @@ __all__ = [
     "WebhookEndpoint",
     "WebhookEvent",
     "WebhookNotVerified",
+    "train_student",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Load what needs torch when it is asked for."""
+    if name not in {"Student", "train_student"}:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    need("torch", "torch", f"farzi_client.{name}")
+    return getattr(import_module("farzi_client.training"), name)

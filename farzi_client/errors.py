@@ -149,6 +149,10 @@ class IntegrityError(FarziClientError):
     """Bytes that arrived are not the bytes that were published; nothing was kept."""
 
 
+class MissingExtra(FarziClientError, ImportError):
+    """What was asked for needs a library that is not installed; the message names the extra that installs it."""
+
+
 class WebhookNotVerified(FarziClientError):
     """A webhook is not from the service, was changed on its way, or is too old; do not act on it."""
 

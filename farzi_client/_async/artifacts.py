@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import tempfile
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 from farzi_client._async.concurrency import in_thread
 from farzi_client._async.paging import get_page
 from farzi_client._async.transport import AsyncTransport
 from farzi_client.artifacts import AS_PUBLISHED, ArtifactProgress, Drawing, PartialFile, SequenceFormat, safe_name
+from farzi_client.data_card import require_room, write_card
 from farzi_client.errors import ApiError, ConnectionFailed, FarziClientError, IntegrityError
-from farzi_client.models import Artifact
+from farzi_client.models import Artifact, Job
+from farzi_client.sequences import SEQUENCES_NAME, FrameLibrary, choose_library, read_sequences
+from farzi_client.synthetic import SYNTHETIC_NAME, VOCABULARY_NAME, ArrayLibrary, SyntheticData, read_synthetic
 from farzi_client.transport import segment
-from farzi_client.uploading import ByteProgress
+from farzi_client.uploading import ByteProgress, hash_file
 
 
 class AsyncArtifacts:
@@ -81,6 +86,83 @@ class AsyncArtifacts:
             for artifact in artifacts
         ]
         return tuple(paths)
+
+    async def synthetic(self, job_id: str, *, library: ArrayLibrary | None = None) -> SyntheticData:
+        """Return the synthetic data of a job: soft tokens, the events shown before them, and how to train on them.
+
+        Args:
+            job_id: a distillation that has succeeded.
+            library: ``torch`` or ``numpy``; None: torch where it is installed, else numpy.
+
+        Raises:
+            MissingExtra: the library is not installed.
+            FarziClientError: the job has no synthetic data (yet).
+        """
+        with tempfile.TemporaryDirectory(prefix="farzi-") as directory:
+            synthetic = await self.download(job_id, SYNTHETIC_NAME, directory)
+            vocabulary = await self.download(job_id, VOCABULARY_NAME, directory)
+            return await in_thread(read_synthetic, synthetic, vocabulary, library)
+
+    async def sequences(
+        self,
+        job_id: str,
+        *,
+        library: FrameLibrary | None = None,
+        draws: int | None = None,
+        seed: int | None = None,
+    ) -> Any:
+        """Return hard sequences of a job in memory, in the user's own ids or words.
+
+        Args:
+            job_id: a distillation that has succeeded.
+            library: ``polars``, ``pandas`` or ``datasets``; None: the first of these that is installed.
+            draws: how many are drawn from each synthetic sequence, 1 to 100; None: as published.
+            seed: of the draws; None: the published one.
+
+        Returns:
+            A ``polars.DataFrame``, a ``pandas.DataFrame`` or a ``datasets.Dataset``, a row a sequence.
+
+        Raises:
+            MissingExtra: the library is not installed.
+            FarziClientError: the job has no sequences (yet).
+        """
+        chosen = choose_library(library)
+        with tempfile.TemporaryDirectory(prefix="farzi-") as directory:
+            path = await self.download(job_id, SEQUENCES_NAME, directory, draws=draws, seed=seed)
+            return await in_thread(read_sequences, path, chosen)
+
+    async def save_dataset(
+        self,
+        job_id: str,
+        directory: str | PathLike[str],
+        *,
+        draws: int | None = None,
+        seed: int | None = None,
+        on_progress: ByteProgress | None = None,
+    ) -> Path:
+        """Save hard sequences as a data set of Hugging Face: parquet, and a data card ``README.md`` that says what they are.
+
+        ``datasets.load_dataset(directory)`` reads it, and so does the hub, where a folder is uploaded as it is. Files of these
+        names are replaced, but never a ``README.md`` that is no data card of Farzi.
+
+        Args:
+            job_id: a distillation that has succeeded.
+            directory: where to; made when missing.
+            draws: how many are drawn from each synthetic sequence, 1 to 100; None: as published.
+            seed: of the draws; None: the published one.
+            on_progress: called with the bytes that are here and the bytes there are.
+
+        Returns:
+            The path of the card.
+
+        Raises:
+            FarziClientError: the job has no sequences (yet), or the folder has a README.md of its own.
+        """
+        await in_thread(require_room, Path(directory))
+        data = await self.download(job_id, SEQUENCES_NAME, directory, draws=draws, seed=seed, on_progress=on_progress)
+        job = Job.from_json(await self._transport.get(f"/v1/jobs/{segment(job_id)}"))
+        sha256 = (await in_thread(hash_file, data)).hex()
+        return await in_thread(write_card, job, data, Drawing(draws=draws, seed=seed), sha256)
 
     async def _fetch(  # noqa: PLR0917
         self,

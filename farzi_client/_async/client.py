@@ -44,8 +44,8 @@ class AsyncClient:
         key = find_key(api_key)
         self._transport = AsyncTransport(find_url(base_url), key, timeout_s=timeout_s, max_retries=max_retries)
         self.datasets = AsyncDatasets(self._transport)
-        self.jobs = AsyncJobs(self._transport)
         self.artifacts = AsyncArtifacts(self._transport)
+        self.jobs = AsyncJobs(self._transport, self.artifacts)
         self.keys = AsyncKeys(self._transport)
         self.webhooks = AsyncWebhooks(self._transport)
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from farzi_client._async.artifacts import AsyncArtifacts
+from farzi_client._async.bound_job import AsyncBoundJob
 from farzi_client._async.concurrency import Repeating, call
 from farzi_client._async.following import AsyncJobFollower, list_events
 from farzi_client._async.paging import get_page, iterate_pages
@@ -23,8 +26,9 @@ PROGRESS_POLL_S = 1.0
 class AsyncJobs:
     """``client.jobs``."""
 
-    def __init__(self, transport: AsyncTransport) -> None:
+    def __init__(self, transport: AsyncTransport, artifacts: AsyncArtifacts) -> None:
         self._transport = transport
+        self._artifacts = artifacts
 
     async def distill(
         self,
@@ -35,7 +39,7 @@ class AsyncJobs:
         deadline_s: float | None = None,
         metadata: Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
-    ) -> Job:
+    ) -> AsyncBoundJob:
         """Submit a distillation of a ready data set.
 
         Args:
@@ -64,7 +68,7 @@ class AsyncJobs:
         deadline_s: float | None = None,
         metadata: Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
-    ) -> Job:
+    ) -> AsyncBoundJob:
         """Submit an evaluation: judge the result of a succeeded distillation once more.
 
         Args:
@@ -100,11 +104,11 @@ class AsyncJobs:
         deadline_s: float | None = None,
         metadata: Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
-    ) -> Job:
+    ) -> AsyncBoundJob:
         """Submit a job of any kind: ``body`` is what ``POST /v1/jobs`` takes."""
         optional = {"deadline_s": deadline_s, "metadata": dict(metadata) if metadata else None}
         full = {**body, **{name: value for name, value in optional.items() if value is not None}}
-        return Job.from_json(await self._transport.post(PATH, full, idempotency_key=idempotency_key))
+        return self._bind(await self._transport.post(PATH, full, idempotency_key=idempotency_key))
 
     def list(
         self,
@@ -116,7 +120,7 @@ class AsyncJobs:
         created_after: datetime | None = None,
         created_before: datetime | None = None,
         metadata: Mapping[str, str] | None = None,
-    ) -> AsyncIterator[Job]:
+    ) -> AsyncIterator[AsyncBoundJob]:
         """Yield every job that passes all filters, newest first, page after page.
 
         Args:
@@ -137,7 +141,7 @@ class AsyncJobs:
             created_before=created_before,
             metadata=metadata,
         )
-        return iterate_pages(self._transport, PATH, Job, filters)
+        return self._bind_each(iterate_pages(self._transport, PATH, AsyncBoundJob, filters))
 
     async def list_page(
         self,
@@ -151,7 +155,7 @@ class AsyncJobs:
         metadata: Mapping[str, str] | None = None,
         limit: int = 20,
         cursor: str | None = None,
-    ) -> Page[Job]:
+    ) -> Page[AsyncBoundJob]:
         """Return one page of what :meth:`list` yields."""
         filters = job_filters(
             status=status,
@@ -162,16 +166,15 @@ class AsyncJobs:
             created_before=created_before,
             metadata=metadata,
         )
-        return await get_page(self._transport, PATH, Job, {**filters, "limit": limit, "cursor": cursor})
+        page = await get_page(self._transport, PATH, AsyncBoundJob, {**filters, "limit": limit, "cursor": cursor})
+        return replace(page, data=tuple(job.bind(self, self._artifacts) for job in page.data))
 
-    async def get(self, job_id: str) -> Job:
-        return Job.from_json(await self._transport.get(f"{PATH}/{segment(job_id)}"))
+    async def get(self, job_id: str) -> AsyncBoundJob:
+        return self._bind(await self._transport.get(f"{PATH}/{segment(job_id)}"))
 
-    async def label(self, job_id: str, labels: Mapping[str, str | None]) -> Job:
+    async def label(self, job_id: str, labels: Mapping[str, str | None]) -> AsyncBoundJob:
         """Set labels; None removes one, those not named stay."""
-        return Job.from_json(
-            await self._transport.request("PATCH", f"{PATH}/{segment(job_id)}", json={"metadata": dict(labels)})
-        )
+        return self._bind(await self._transport.request("PATCH", f"{PATH}/{segment(job_id)}", json={"metadata": dict(labels)}))
 
     async def delete(self, job_id: str) -> None:
         """Delete a job that is over, with its artifacts, events and metrics."""
@@ -194,7 +197,7 @@ class AsyncJobs:
         after: int = 0,
         on_event: Callable[[JobEvent], object] | None = None,
         on_progress: Callable[[Job], object] | None = None,
-    ) -> Job:
+    ) -> AsyncBoundJob:
         """Wait until the job is over and return it, succeeded.
 
         Outages of up to two minutes are waited through: events that happened meanwhile are delivered afterwards, none twice.
@@ -237,21 +240,28 @@ class AsyncJobs:
             raise JobFailed(job)
         return job
 
-    async def cancel(self, job_id: str) -> Job:
+    async def cancel(self, job_id: str) -> AsyncBoundJob:
         """Ask the job to stop for good; harmless to repeat."""
         return await self._act(job_id, "cancel")
 
-    async def pause(self, job_id: str) -> Job:
+    async def pause(self, job_id: str) -> AsyncBoundJob:
         """Ask the job to stop at a checkpoint."""
         return await self._act(job_id, "pause")
 
-    async def resume(self, job_id: str) -> Job:
+    async def resume(self, job_id: str) -> AsyncBoundJob:
         """Let a paused job go on from its checkpoint."""
         return await self._act(job_id, "resume")
 
-    async def retry(self, job_id: str) -> Job:
+    async def retry(self, job_id: str) -> AsyncBoundJob:
         """Queue a failed or cancelled job again."""
         return await self._act(job_id, "retry")
 
-    async def _act(self, job_id: str, action: str) -> Job:
-        return Job.from_json(await self._transport.post(f"{PATH}/{segment(job_id)}/{action}"))
+    def _bind(self, answer: Any) -> AsyncBoundJob:
+        return AsyncBoundJob.from_json(answer).bind(self, self._artifacts)
+
+    async def _bind_each(self, jobs: AsyncIterator[AsyncBoundJob]) -> AsyncIterator[AsyncBoundJob]:
+        async for job in jobs:
+            yield job.bind(self, self._artifacts)
+
+    async def _act(self, job_id: str, action: str) -> AsyncBoundJob:
+        return self._bind(await self._transport.post(f"{PATH}/{segment(job_id)}/{action}"))

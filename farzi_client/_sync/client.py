@@ -45,8 +45,8 @@ class Client:
         key = find_key(api_key)
         self._transport = Transport(find_url(base_url), key, timeout_s=timeout_s, max_retries=max_retries)
         self.datasets = Datasets(self._transport)
-        self.jobs = Jobs(self._transport)
         self.artifacts = Artifacts(self._transport)
+        self.jobs = Jobs(self._transport, self.artifacts)
         self.keys = Keys(self._transport)
         self.webhooks = Webhooks(self._transport)
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from farzi_client._sync.artifacts import Artifacts
+from farzi_client._sync.bound_job import BoundJob
 from farzi_client._sync.concurrency import Repeating, call
 from farzi_client._sync.following import JobFollower, list_events
 from farzi_client._sync.paging import get_page, iterate_pages
@@ -24,8 +27,9 @@ PROGRESS_POLL_S = 1.0
 class Jobs:
     """``client.jobs``."""
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(self, transport: Transport, artifacts: Artifacts) -> None:
         self._transport = transport
+        self._artifacts = artifacts
 
     def distill(
         self,
@@ -36,7 +40,7 @@ class Jobs:
         deadline_s: float | None = None,
         metadata: Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
-    ) -> Job:
+    ) -> BoundJob:
         """Submit a distillation of a ready data set.
 
         Args:
@@ -65,7 +69,7 @@ class Jobs:
         deadline_s: float | None = None,
         metadata: Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
-    ) -> Job:
+    ) -> BoundJob:
         """Submit an evaluation: judge the result of a succeeded distillation once more.
 
         Args:
@@ -101,11 +105,11 @@ class Jobs:
         deadline_s: float | None = None,
         metadata: Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
-    ) -> Job:
+    ) -> BoundJob:
         """Submit a job of any kind: ``body`` is what ``POST /v1/jobs`` takes."""
         optional = {"deadline_s": deadline_s, "metadata": dict(metadata) if metadata else None}
         full = {**body, **{name: value for name, value in optional.items() if value is not None}}
-        return Job.from_json(self._transport.post(PATH, full, idempotency_key=idempotency_key))
+        return self._bind(self._transport.post(PATH, full, idempotency_key=idempotency_key))
 
     def list(
         self,
@@ -117,7 +121,7 @@ class Jobs:
         created_after: datetime | None = None,
         created_before: datetime | None = None,
         metadata: Mapping[str, str] | None = None,
-    ) -> Iterator[Job]:
+    ) -> Iterator[BoundJob]:
         """Yield every job that passes all filters, newest first, page after page.
 
         Args:
@@ -138,7 +142,7 @@ class Jobs:
             created_before=created_before,
             metadata=metadata,
         )
-        return iterate_pages(self._transport, PATH, Job, filters)
+        return self._bind_each(iterate_pages(self._transport, PATH, BoundJob, filters))
 
     def list_page(
         self,
@@ -152,7 +156,7 @@ class Jobs:
         metadata: Mapping[str, str] | None = None,
         limit: int = 20,
         cursor: str | None = None,
-    ) -> Page[Job]:
+    ) -> Page[BoundJob]:
         """Return one page of what :meth:`list` yields."""
         filters = job_filters(
             status=status,
@@ -163,14 +167,15 @@ class Jobs:
             created_before=created_before,
             metadata=metadata,
         )
-        return get_page(self._transport, PATH, Job, {**filters, "limit": limit, "cursor": cursor})
+        page = get_page(self._transport, PATH, BoundJob, {**filters, "limit": limit, "cursor": cursor})
+        return replace(page, data=tuple(job.bind(self, self._artifacts) for job in page.data))
 
-    def get(self, job_id: str) -> Job:
-        return Job.from_json(self._transport.get(f"{PATH}/{segment(job_id)}"))
+    def get(self, job_id: str) -> BoundJob:
+        return self._bind(self._transport.get(f"{PATH}/{segment(job_id)}"))
 
-    def label(self, job_id: str, labels: Mapping[str, str | None]) -> Job:
+    def label(self, job_id: str, labels: Mapping[str, str | None]) -> BoundJob:
         """Set labels; None removes one, those not named stay."""
-        return Job.from_json(self._transport.request("PATCH", f"{PATH}/{segment(job_id)}", json={"metadata": dict(labels)}))
+        return self._bind(self._transport.request("PATCH", f"{PATH}/{segment(job_id)}", json={"metadata": dict(labels)}))
 
     def delete(self, job_id: str) -> None:
         """Delete a job that is over, with its artifacts, events and metrics."""
@@ -193,7 +198,7 @@ class Jobs:
         after: int = 0,
         on_event: Callable[[JobEvent], object] | None = None,
         on_progress: Callable[[Job], object] | None = None,
-    ) -> Job:
+    ) -> BoundJob:
         """Wait until the job is over and return it, succeeded.
 
         Outages of up to two minutes are waited through: events that happened meanwhile are delivered afterwards, none twice.
@@ -236,21 +241,28 @@ class Jobs:
             raise JobFailed(job)
         return job
 
-    def cancel(self, job_id: str) -> Job:
+    def cancel(self, job_id: str) -> BoundJob:
         """Ask the job to stop for good; harmless to repeat."""
         return self._act(job_id, "cancel")
 
-    def pause(self, job_id: str) -> Job:
+    def pause(self, job_id: str) -> BoundJob:
         """Ask the job to stop at a checkpoint."""
         return self._act(job_id, "pause")
 
-    def resume(self, job_id: str) -> Job:
+    def resume(self, job_id: str) -> BoundJob:
         """Let a paused job go on from its checkpoint."""
         return self._act(job_id, "resume")
 
-    def retry(self, job_id: str) -> Job:
+    def retry(self, job_id: str) -> BoundJob:
         """Queue a failed or cancelled job again."""
         return self._act(job_id, "retry")
 
-    def _act(self, job_id: str, action: str) -> Job:
-        return Job.from_json(self._transport.post(f"{PATH}/{segment(job_id)}/{action}"))
+    def _bind(self, answer: Any) -> BoundJob:
+        return BoundJob.from_json(answer).bind(self, self._artifacts)
+
+    def _bind_each(self, jobs: Iterator[BoundJob]) -> Iterator[BoundJob]:
+        for job in jobs:
+            yield job.bind(self, self._artifacts)
+
+    def _act(self, job_id: str, action: str) -> BoundJob:
+        return self._bind(self._transport.post(f"{PATH}/{segment(job_id)}/{action}"))

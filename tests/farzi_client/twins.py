@@ -26,6 +26,7 @@ RENAMED = {
         f"Async{name}": name
         for name in (
             "Artifacts",
+            "BoundJob",
             "Client",
             "Datasets",
             "JobFollower",

@@ -10,6 +10,7 @@ from packaging.utils import canonicalize_name
 
 from tests.project.repository import project, read
 
+CLIENT_EXTRAS = {"numpy", "torch", "polars", "pandas", "datasets", "mlflow", "wandb"}
 PIN = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)==([0-9][A-Za-z0-9.!]*)")
 
 
@@ -38,7 +39,7 @@ def test_declared_dependency_is_pinned_within_its_range(requirement: Requirement
 
 def test_extras_are_complete_by_themselves() -> None:
     extras = project()["project"]["optional-dependencies"]
-    assert extras.keys() == {"server", "worker", "tracing", "demo", "docs", "bench", "dev"}
+    assert extras.keys() == {"server", "worker", "tracing", "demo", "docs", "bench", "dev", *CLIENT_EXTRAS}
     assert any(line.startswith("torch==") for line in extras["worker"])
     assert not any(line.startswith("torch") for line in (*extras["server"], *project()["project"]["dependencies"]))
 
