@@ -24,7 +24,7 @@ def test_every_block_is_run_or_says_why_not() -> None:
         run = block.page in FOLLOWED or (runner is not None and block.language == runner[1])
         if not run and not block.not_run:
             silent.append(str(block))
-    assert silent == [], "run by no test: add the page to FOLLOWED or ELSEWHERE, or write <!-- not run: REASON --> before the block"
+    assert silent == [], "run by no test: name the page in FOLLOWED or ELSEWHERE, or write <!-- not run: REASON --> before it"
 
 
 def test_what_is_not_run_is_the_exception() -> None:
