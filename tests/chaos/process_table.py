@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from collections.abc import Iterator
@@ -45,6 +46,19 @@ def exit_status(pid: int) -> int | None:
         return None
     status = int(fields[-1])
     return status >> 8 if status & 0x7F == 0 else -(status & 0x7F)
+
+
+def describe(pid: int) -> str:
+    """Say what a process does that should have ended: state, seconds of processor time, and where its threads wait."""
+    fields = _stat(pid)
+    if fields is None:
+        return "gone"
+    seconds = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    waits = []
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        with contextlib.suppress(OSError):
+            waits.append((thread / "wchan").read_text() or "running")
+    return f"state {fields[0]} after {seconds:.1f} s of processor time, threads in {', '.join(sorted(waits))}"
 
 
 def _all_runs() -> Iterator[LiveRun]:

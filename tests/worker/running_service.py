@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -108,10 +109,10 @@ class RunningService:
 
     def submit_validation(self, content: bytes, directory: Path, **fields: Any) -> tuple[str, str]:
         """Store an upload and queue its validation; return the ids of data set and job."""
-        path = directory / "upload"
+        sha256 = hashlib.sha256(content).hexdigest()
+        path = directory / f"upload-{sha256}-{threading.get_ident()}"  # threads submit side by side
         path.write_bytes(content)
         with self.session_factory.begin() as session:
-            sha256 = hashlib.sha256(content).hexdigest()
             known = {"sha256": sha256, "size_bytes": len(content)}
             dataset = add_dataset(session, status=DatasetStatus.VALIDATING, **known, **fields)
             dataset.content_key = f"datasets/{dataset.id}/content/1"

@@ -14,7 +14,7 @@ from sqlalchemy import text
 
 from tests.chaos.cluster import Cluster
 from tests.chaos.outcome import Goal, Outcome
-from tests.chaos.process_table import LiveRun, exit_status, send
+from tests.chaos.process_table import LiveRun, describe, exit_status, send
 from tests.chaos.workload import Workload
 from tests.services.processes import is_running
 
@@ -98,6 +98,7 @@ def _duel(work: Workload, queue: str, random: Random, life_s: float) -> tuple[Co
             return Counter({"ended before it was stopped": 1}), []
         send(run.pid, signal.SIGCONT)
         status = _wait_for_exit(run)
+        still = describe(run.pid) if status is None else ""
         after = _rows(work.cluster, job_id)
     finally:
         for pid in (run.pid, run.parent_pid):
@@ -106,7 +107,8 @@ def _duel(work: Workload, queue: str, random: Random, life_s: float) -> tuple[Co
     if before != after:
         violations.append(f"{job_id}: a stale run of token {run.token} changed something")
     if status != LEASE_LOST:
-        violations.append(f"{job_id}: a stale run of token {run.token} ended with {status} instead of noticing")
+        said = f"ended with {status}" if status is not None else f"did not end: {still}"
+        violations.append(f"{job_id}: a stale run of token {run.token} {said}")
     return Counter({"stale writers": 1, f"stale writers of queue {queue}": 1, "refused": int(not violations)}), violations
 
 
