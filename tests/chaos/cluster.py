@@ -18,6 +18,7 @@ import httpx
 from pydantic import SecretStr
 from sqlalchemy import make_url
 
+from app.db import make_engine, make_session_factory
 from app.settings import Settings
 from tests.chaos.process_table import LiveRun, find_runs
 from tests.chaos.proxy import FaultProxy
@@ -28,6 +29,7 @@ from tests.worker.running_service import QUICK_TIMES, RunningService
 
 DATABASE = "farzi"
 SHIPPED_TIMES = {name: Settings.model_fields[name].default for name in QUICK_TIMES}
+ONLOOKER_S = 3600.0
 STOP_S = 60.0
 READY_S = 240.0
 
@@ -49,6 +51,10 @@ class Cluster(RunningService):
         (self.port,), self.api_key = free_ports(1), f"fz_{secrets.token_hex(20)}"
         own = {"data_dir": directory / "data", "secret_key": secrets.token_hex(32), "log_format": "console"}
         super().__init__(**own | parts.settings | settings)
+        self.engine.dispose()
+        # What only looks on may be slow, however short the leases are: its transactions are not ended for that.
+        self.engine = make_engine(self.settings.model_copy(update={"lease_s": ONLOOKER_S}))
+        self.session_factory = make_session_factory(self.engine)
         self.directory, self.parts = directory, parts
         self.temporary = directory / "tmp"
         self.temporary.mkdir()
