@@ -107,6 +107,8 @@ def measure_graph(inner: InnerGradient, params: Tensor) -> int:
     given = {value.untyped_storage().data_ptr() for value in (params, *inner.synthetic.values())}
 
     def record(value: Tensor) -> Tensor:
+        if value.layout is not torch.strided:
+            return value  # sparse: no storage of its own, and little to count
         storage = value.untyped_storage()
         if storage.data_ptr() not in given:
             sizes[storage.data_ptr()] = storage.nbytes()

@@ -23,11 +23,12 @@ MIN_LOGITS = 100_000
 
 _PRODUCTS = {torch.matmul, torch.mm, torch.Tensor.matmul, torch.Tensor.mm}
 _LOG_SUMS = {torch.logsumexp, torch.Tensor.logsumexp}
+_OWN_DERIVATIVES = {torch.autograd.grad, torch.Tensor.register_hook}
 _TRANSPOSITIONS = {"TBackward0", "TransposeBackward0", "PermuteBackward0"}
 
 
-class NestedDerivativeError(Exception):
-    """The loss takes a derivative itself, so that a second-order product needs a third one; only autograd has that."""
+class OwnDerivativesError(Exception):
+    """The loss takes derivatives itself, or reads or changes them on their way; only autograd knows what follows from that."""
 
 
 class DerivativesByHand(TorchFunctionMode):
@@ -43,7 +44,7 @@ class DerivativesByHand(TorchFunctionMode):
         owed: by name, what synthetic data is owed for products inside; autograd does not see it.
 
     Raises:
-        NestedDerivativeError: the loss calls ``torch.autograd.grad``.
+        OwnDerivativesError: the loss calls ``torch.autograd.grad``, or registers a hook on a tensor.
     """
 
     def __init__(
@@ -60,8 +61,8 @@ class DerivativesByHand(TorchFunctionMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        if func is torch.autograd.grad:
-            raise NestedDerivativeError
+        if func in _OWN_DERIVATIVES:
+            raise OwnDerivativesError
         if func in _LOG_SUMS and _is_last_axis(*args, **kwargs) and self._is_plain(args[0]):
             return log_sum_exp(args[0])
         if not kwargs and len(args) == 2 and (func in _PRODUCTS or func is functional.linear):
@@ -79,7 +80,10 @@ class DerivativesByHand(TorchFunctionMode):
     def _is_plain(self, value: Tensor) -> bool:
         """Return whether nobody else has a say in how ``value`` is differentiated, or in what is kept for that."""
         return (
-            not torch._C._are_functorch_transforms_active()
+            type(value) is Tensor
+            and value.layout is torch.strided
+            and value.dtype in (torch.float32, torch.float64)
+            and not torch._C._are_functorch_transforms_active()
             and not torch.compiler.is_compiling()
             and not torch.is_autocast_enabled(value.device.type)
             # Activation checkpointing, for one, counts what is kept.
@@ -118,7 +122,7 @@ class DerivativesByHand(TorchFunctionMode):
 
 
 def _is_last_axis(logits: Any, dim: Any = None, keepdim: bool = False, **others: Any) -> bool:
-    """Return whether ``logsumexp`` was called for the last axis of many floating-point logits that have a graph."""
+    """Return whether ``logsumexp`` was called for the last axis of many logits that have a graph."""
     return (
         isinstance(logits, Tensor)
         and dim in (-1, logits.ndim - 1)
@@ -126,7 +130,6 @@ def _is_last_axis(logits: Any, dim: Any = None, keepdim: bool = False, **others:
         and not keepdim
         and not others
         and logits.requires_grad
-        and logits.dtype in (torch.float32, torch.float64)
         and logits.numel() >= MIN_LOGITS
     )
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from farzi_core.metagrad.by_hand import DerivativesByHand, NestedDerivativeError
+from farzi_core.metagrad.by_hand import DerivativesByHand, OwnDerivativesError
 from farzi_core.metagrad.guards import (
     NotDifferentiableError,
     check_gradient,
@@ -118,7 +118,7 @@ class InnerGradient:
         try:
             with by_hand:
                 return self._loss(leaves, synthetic, step)
-        except NestedDerivativeError:
+        except OwnDerivativesError:
             self._needs_autograd = True
             return self._loss(leaves, synthetic, step)
 

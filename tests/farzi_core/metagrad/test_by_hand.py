@@ -168,8 +168,28 @@ def compiled(params: Tensors, synthetic: Tensors, step: int) -> Tensor:
     return result.square().mean()
 
 
+def clipped_gradient(params: Tensors, synthetic: Tensors, step: int) -> Tensor:
+    table = params["table"] * 1.0
+    table.register_hook(lambda slope: slope.tanh())  # type: ignore[no-untyped-call]
+    return soft_tokens(params | {"table": table}, synthetic, step)
+
+
+def sparse_inputs(params: Tensors, synthetic: Tensors, step: int) -> Tensor:
+    counts = torch.eye(N, V, dtype=params["table"].dtype).to_sparse()
+    return ((counts @ params["table"]) * synthetic["latents"]).sum().tanh()
+
+
 @pytest.mark.parametrize(
-    "inner_loss", [gradient_penalty, function_transform, inner_function_gradient, activation_checkpointing, compiled]
+    "inner_loss",
+    [
+        gradient_penalty,
+        clipped_gradient,
+        sparse_inputs,
+        function_transform,
+        inner_function_gradient,
+        activation_checkpointing,
+        compiled,
+    ],
 )
 def test_losses_that_differentiate_in_their_own_way_still_work(inner_loss: Any) -> None:
     assert solve_both(make_problem(inner_loss), 6) <= 1e-9
