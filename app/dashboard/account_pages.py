@@ -23,6 +23,7 @@ from app.tenants.schemas import ApiKeyCreate, NewApiKeyOut, Scope, UsageOut
 from app.tenants.service import Caller
 
 QUEUES = ("gpu", "cpu")
+SHOWN_DAYS = 31
 LONGEST_LIFE_DAYS = 3650
 USUAL_SCOPES = tuple(scope for scope in Scope if scope != Scope.ADMIN)
 
@@ -131,11 +132,8 @@ def _read_key(form: Form, services: Services) -> ApiKeyCreate:
 
 
 def _draw_days(usage: UsageOut) -> list[BarChart]:
-    days = sorted(usage.run_seconds_by_day)
+    days = [(usage.at - timedelta(days=age)).date().isoformat() for age in reversed(range(SHOWN_DAYS))]
+    seconds = {queue: [round(usage.run_seconds_by_day.get(day, {}).get(queue, 0)) for day in days] for queue in QUEUES}
     return [
-        draw_bars(
-            f"Seconds of runs by day, queue {queue}", days, [round(usage.run_seconds_by_day[day].get(queue, 0)) for day in days]
-        )
-        for queue in QUEUES
-        if any(usage.run_seconds_by_day[day].get(queue) for day in days)
+        draw_bars(f"Seconds of runs by day, queue {queue}", days, counts) for queue, counts in seconds.items() if any(counts)
     ]

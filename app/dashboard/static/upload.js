@@ -180,3 +180,5 @@ function refuse(message) {
   problem.hidden = false;
   progress.hidden = true;
 }
+
+start.disabled = false; // before this file is here, the browser would send the form by itself
