@@ -189,6 +189,7 @@ def test_the_result_page(browser: Browser, job_id: str) -> None:
     assert names == ["report.json", "sequences.jsonl", "synthetic.safetensors", "vocabulary.json"]
     assert browser.get(f"/dashboard/jobs/{job_id}/result?sequence=4").status_code == 422
     assert browser.get(f"/dashboard/jobs/{job_id}/result?sequence=0").status_code == 422
+    assert "To the same validation ndcg@10, training on the summary is 7.5 times as fast as on the full data." in page.text
 
 
 def test_downloads_are_those_of_the_api(browser: Browser, client: TestClient, job_id: str) -> None:
