@@ -23,8 +23,8 @@ from rich.table import Column
 from farzi_client.cli.output import Output
 
 SECONDS_BETWEEN_LINES = 10.0
-# On narrower terminals the words and the share alone.
-BAR_WIDTH, ROOM_FOR_BAR, ROOM_FOR_RATE = 24, 70, 90
+# On narrower terminals the words and the share alone: of a job the words say most.
+BAR_WIDTH, ROOM_FOR_BAR, ROOM_FOR_WORDS_AND_BAR, ROOM_FOR_RATE = 24, 70, 98, 90
 
 
 class Bar(Protocol):
@@ -88,7 +88,7 @@ def _columns(width: int, *, of_bytes: bool) -> tuple[ProgressColumn, ...]:
     """Return what there is room for; the words are cut before the line breaks."""
     words = TextColumn("{task.description}", markup=False, table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis"))
     columns: list[ProgressColumn] = [SpinnerColumn(), words]
-    if width >= ROOM_FOR_BAR:
+    if width >= (ROOM_FOR_BAR if of_bytes else ROOM_FOR_WORDS_AND_BAR):
         columns.append(BarColumn(bar_width=BAR_WIDTH))
     columns.append(TaskProgressColumn())
     if width >= ROOM_FOR_RATE and of_bytes:

@@ -108,14 +108,14 @@ def test_a_watched_job_shows_its_loss_what_it_reached_and_the_time_left(server: 
     )
     server.on("GET", f"/v1/jobs/{JOB['id']}/events", reply({"data": [], "has_more": False}))
     server.on("GET", f"/v1/jobs/{JOB['id']}", reply(JOB))
-    with Terminal("job", "watch", str(JOB["id"]), width=100) as terminal:
+    with Terminal("job", "watch", str(JOB["id"]), width=80) as terminal:
         terminal.wait_for(lambda text: "distillation, loss 2.718, ndcg@10 0.5739, 1 min 35 s to go" in text and "30%" in text)
         terminal.wait_for(lambda text: "step 3: validation_ndcg@10 0.5739 (best so far)" in text)
         server.on("GET", f"/v1/jobs/{JOB['id']}", reply(OVER))
         over.set()
         assert terminal.end() == 0
     assert "succeeded" in terminal.text
-    assert max(cell_len(line) for line in terminal.lines) <= 100
+    assert max(cell_len(line) for line in terminal.lines) <= 80
 
 
 def test_ctrl_c_while_watching_leaves_the_job_running_and_says_how_to_come_back(server: UnrulyServer) -> None:
