@@ -132,7 +132,7 @@ class Cluster(RunningService):
         if "broker" in proxies:
             routes["broker_url"] = f"redis://127.0.0.1:{proxies['broker'].port}/0"
         if "store" in proxies:
-            routes["s3_endpoint_url"] = f"http://127.0.0.1:{proxies['store'].port}"
+            routes["s3_endpoint_url"] = routes["s3_public_endpoint_url"] = f"http://127.0.0.1:{proxies['store'].port}"
         return routes
 
 
