@@ -92,6 +92,20 @@ class SyntheticData:
         return library.einsum("sa,lb,abc->slc", *factors[:3]) @ factors[3]
 
 
+def choose_arrays(library: ArrayLibrary | None) -> ArrayLibrary:
+    """Return what arrays are to be of; None: torch where it is installed, else numpy.
+
+    Raises:
+        MissingExtra: the library is not installed, or the reader of the file is not.
+    """
+    chosen: ArrayLibrary = library or ("torch" if is_installed("torch") else "numpy")
+    if chosen not in {"torch", "numpy"}:
+        raise FarziClientError(f"synthetic data come as 'torch' tensors or as 'numpy' arrays, not as {library!r}")
+    for module in (chosen, "safetensors"):
+        need(module, chosen, f"reading synthetic data as {chosen} arrays")
+    return chosen
+
+
 def read_synthetic(synthetic: Path, vocabulary: Path, library: ArrayLibrary | None = None) -> SyntheticData:
     """Read the two files of a result.
 
@@ -105,10 +119,7 @@ def read_synthetic(synthetic: Path, vocabulary: Path, library: ArrayLibrary | No
         IntegrityError: the files cannot be read, or are not of the same result.
         FarziClientError: they are of a version or form that this client does not know.
     """
-    chosen: ArrayLibrary = library or ("torch" if is_installed("torch") else "numpy")
-    if chosen not in {"torch", "numpy"}:
-        raise FarziClientError(f"synthetic data come as 'torch' tensors or as 'numpy' arrays, not as {library!r}")
-    need(chosen, chosen, f"reading synthetic data as {chosen} arrays")
+    chosen = choose_arrays(library)
     safetensors = need("safetensors", chosen, "reading synthetic data")
     try:
         with safetensors.safe_open(synthetic, framework="pt" if chosen == "torch" else "np") as file:

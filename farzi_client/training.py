@@ -138,7 +138,7 @@ def train_student(
         num_steps: Adam steps; None: as many as it took the students of the report to be at their best.
         lr: learning rate; None: that of the report's students.
         batch_size: synthetic sequences a step, drawn without replacement; None: as the recipe says.
-        seed: of the table, the default encoder and the batches.
+        seed: of the table, the default encoder, the batches and the dropout of the recipe, which acts on embeddings.
         device: where to train; None: where the data are.
         on_step: called after each step with its number, from 1, and its loss in nats per event.
 
@@ -163,10 +163,11 @@ def train_student(
     betas = cast(tuple[float, float], tuple(recipe["betas"]))
     optimizer = Adam(student.parameters(), lr=chosen_lr, betas=betas, eps=recipe["eps"], eps_root=recipe["eps_root"])
     generator = torch.Generator().manual_seed(seed)
+    dropout = Dropout(recipe.get("dropout", 0.0), generator)
     size = min(batch_size or recipe.get("batch_size") or len(probabilities), len(probabilities))
     for step in range(1, (recipe["num_steps"] if num_steps is None else num_steps) + 1):
         rows = torch.randperm(len(probabilities), generator=generator)[:size].to(probabilities.device)
-        loss = _loss(student, probabilities[rows], None if inputs is None else inputs[rows])
+        loss = _loss(student, probabilities[rows], None if inputs is None else inputs[rows], dropout)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
@@ -178,10 +179,23 @@ def train_student(
     return student.eval()
 
 
-def _loss(student: Student, probabilities: Tensor, inputs: Tensor | None) -> Tensor:
+class Dropout:
+    """Dropout of what a student is shown, by random numbers of its own: a seed means the same on every device."""
+
+    def __init__(self, share: float, generator: torch.Generator) -> None:
+        self._share, self._generator = share, generator
+
+    def __call__(self, embedded: Tensor) -> Tensor:
+        if self._share == 0.0:
+            return embedded
+        kept = torch.rand(embedded.shape, generator=self._generator) >= self._share
+        return embedded * kept.to(embedded.device) / (1.0 - self._share)
+
+
+def _loss(student: Student, probabilities: Tensor, inputs: Tensor | None, dropout: Dropout) -> Tensor:
     """Return the soft cross-entropy, a scalar in nats per event: ``logsumexp(h E^T) - h . (p E)`` at every position."""
     expected = probabilities @ student.table.weight  # (B, L, H)
     embedded = expected if inputs is None else student.table(inputs)
-    hidden = student.encode(embedded[:, :-1])
+    hidden = student.encode(dropout(embedded[:, :-1]))
     normalizers = (hidden @ student.table.weight.T).logsumexp(-1)
     return (normalizers - (hidden * expected[:, 1:]).sum(-1)).mean()

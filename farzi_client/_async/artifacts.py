@@ -15,7 +15,7 @@ from farzi_client.data_card import require_room, write_card
 from farzi_client.errors import ApiError, ConnectionFailed, FarziClientError, IntegrityError
 from farzi_client.models import Artifact, Job
 from farzi_client.sequences import SEQUENCES_NAME, FrameLibrary, choose_library, read_sequences
-from farzi_client.synthetic import SYNTHETIC_NAME, VOCABULARY_NAME, ArrayLibrary, SyntheticData, read_synthetic
+from farzi_client.synthetic import SYNTHETIC_NAME, VOCABULARY_NAME, ArrayLibrary, SyntheticData, choose_arrays, read_synthetic
 from farzi_client.transport import segment
 from farzi_client.uploading import ByteProgress, hash_file
 
@@ -98,10 +98,11 @@ class AsyncArtifacts:
             MissingExtra: the library is not installed.
             FarziClientError: the job has no synthetic data (yet).
         """
+        chosen = await in_thread(choose_arrays, library)
         with tempfile.TemporaryDirectory(prefix="farzi-") as directory:
             synthetic = await self.download(job_id, SYNTHETIC_NAME, directory)
             vocabulary = await self.download(job_id, VOCABULARY_NAME, directory)
-            return await in_thread(read_synthetic, synthetic, vocabulary, library)
+            return await in_thread(read_synthetic, synthetic, vocabulary, chosen)
 
     async def sequences(
         self,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class AsyncBoundJob(Job):
     """A :class:`farzi_client.Job` as it was when the service was asked; its methods ask again.
 
-    A copy that was pickled, or made by hand, belongs to no client: its methods say so.
+    A copy, or one made by hand, belongs to no client: its methods say so.
     """
 
     _resources: tuple[AsyncJobs, AsyncArtifacts] | None = None

@@ -12,6 +12,7 @@ from tests.project.repository import read
 ELSEWHERE = {
     "docs/synthetic-data.md": ("tests/farzi_core/test_synthetic_data_page.py", "python"),
     "docs/api.md": ("tests/app/test_guide.py", "sh"),
+    "docs/client.md": ("tests/farzi_client/test_results.py", "python"),
 }
 GUIDE = ("tests/app/test_guide.py", "sh")
 MOST_NOT_RUN = 16
