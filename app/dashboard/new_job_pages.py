@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import ValidationError
 
 from app.dashboard.forms import Form
 from app.dashboard.page_route import InForm, PageRoute, begin_post, redirect
 from app.dashboard.pages import show
-from app.dashboard.schema_form import Field, Section, make_sections, read_values
+from app.dashboard.schema_form import make_sections
+from app.dashboard.spec_builder import SpecBuilder, arrange
 from app.datasets import endpoints as dataset_endpoints
 from app.datasets.models import DatasetStatus
 from app.datasets.schemas import DatasetOut
 from app.dependencies import InServices, JobReader, JobWriter
-from app.errors import FieldProblem, ServiceError
+from app.errors import ServiceError
 from app.jobs import endpoints, planning_endpoints
 from app.jobs.schemas import JobCreate
 from app.pagination import MAX_LIMIT, PageQuery
-from app.problems import field_problems, summarise
 from app.services import Services
 from app.spec_endpoints import get_spec_schema
 from app.tenants.service import Caller
@@ -40,48 +38,21 @@ FIRST_FIELDS = (
     "evaluation.num_seeds",
     "seed",
 )
-SPEC = "/spec/"
 
 router = APIRouter(prefix="/dashboard/jobs", route_class=PageRoute, include_in_schema=False)
 
 
 @dataclass(frozen=True)
-class Builder:
-    """The form as it is shown: fields that most people change, the rest by section, and what was filled in so far."""
+class DistillationBuilder(SpecBuilder):
+    """The form of a distillation of ``dataset``, started from a preset."""
 
     dataset: DatasetOut
     preset: PresetName
-    first: tuple[Field, ...]
-    sections: tuple[Section, ...]
-    filled_in: dict[str, str]
-
-    def value_of(self, field: Field) -> str:
-        return self.filled_in.get(field.name, field.shown_default)
-
-    @property
-    def fields(self) -> Iterable[Field]:
-        return (*self.first, *(field for section in self.sections for field in section.fields))
 
     def body(self) -> JobCreate:
-        """Return what the API is asked for.
-
-        Raises:
-            ServiceError: a label or the deadline is wrong.
-        """
-        values: dict[str, Any] = {
-            "kind": "distillation",
-            "dataset_id": self.dataset.id,
-            "spec": {"preset": self.preset, **read_values(self.fields, self.filled_in)},
-            "metadata": _read_labels(self.filled_in.get("labels", "")),
-        }
-        deadline = self.filled_in.get("deadline_s", "").strip()
-        if deadline:
-            values["deadline_s"] = deadline
-        try:
-            return JobCreate.model_validate(values)
-        except ValidationError as error:
-            problems = field_problems(error.errors(), values)
-            raise ServiceError("invalid_request", summarise(problems), problems=problems) from None
+        """Return what the API is asked for."""
+        spec = {"preset": self.preset, **self.changed}
+        return self.complete({"kind": "distillation", "dataset_id": self.dataset.id, "spec": spec})
 
 
 @router.get("/new")
@@ -121,7 +92,7 @@ def submit(request: Request, form: InForm, caller: JobWriter, services: InServic
     return redirect(f"/dashboard/jobs/{json.loads(bytes(created.body))['id']}")
 
 
-def _builder_of(form: Form, caller: Caller, services: Services) -> Builder:
+def _builder_of(form: Form, caller: Caller, services: Services) -> DistillationBuilder:
     preset = form.get("preset")
     if preset not in PRESET_NAMES:
         raise ServiceError("invalid_request", f"There is no preset {preset[:40]!r}; choose one of {', '.join(PRESET_NAMES)}.")
@@ -130,22 +101,17 @@ def _builder_of(form: Form, caller: Caller, services: Services) -> Builder:
 
 def _make_builder(
     dataset_id: str, preset: PresetName, filled_in: dict[str, str], caller: Caller, services: Services
-) -> Builder:
+) -> DistillationBuilder:
     dataset = dataset_endpoints.get_dataset(dataset_id, caller, services)
     schema = get_spec_schema(caller, dataset.task)
     sections = make_sections(schema, get_preset(dataset.task, preset).model_dump(mode="json"))
-    by_name = {field.name: field for section in sections for field in section.fields}
-    rest = []
-    for section in sections:
-        fields = tuple(field for field in section.fields if field.name not in {*FIRST_FIELDS, "preset"})
-        rest.append(Section(section.name or "precision", section.hint, fields))
-    return Builder(dataset, preset, tuple(by_name[name] for name in FIRST_FIELDS), tuple(rest), filled_in)
+    arranged = arrange(sections, FIRST_FIELDS, without=("preset",), own="precision")
+    return DistillationBuilder(**arranged, filled_in=filled_in, dataset=dataset, preset=preset)
 
 
 def _show(
-    request: Request, builder: Builder, *, estimate: dict[str, Any] | None = None, error: ServiceError | None = None
+    request: Request, builder: DistillationBuilder, *, estimate: dict[str, Any] | None = None, error: ServiceError | None = None
 ) -> Response:
-    problems = error.problems if error else ()
     return show(
         request,
         TEMPLATE,
@@ -154,28 +120,10 @@ def _show(
         presets=PRESET_NAMES,
         estimate=estimate,
         error=error,
-        problem_of={field.name: _problem_of(field, problems) for field in builder.fields},
+        problem_of=builder.problems_by_field(error),
     )
-
-
-def _problem_of(field: Field, problems: Sequence[FieldProblem]) -> str:
-    """Return what is wrong with a field, or with one of the values in its list."""
-    pointer = SPEC + "/".join(field.path)
-    return "; ".join(each.detail for each in problems if each.pointer == pointer or each.pointer.startswith(f"{pointer}/"))
 
 
 def _ready_datasets(caller: Caller, services: Services) -> list[DatasetOut]:
     page = dataset_endpoints.list_datasets(PageQuery(limit=MAX_LIMIT), caller, services)
     return [dataset for dataset in page.data if dataset.status == DatasetStatus.READY]
-
-
-def _read_labels(text: str) -> dict[str, str]:
-    """Return labels written one a line as KEY=VALUE."""
-    labels = {}
-    for line in filter(None, (line.strip() for line in text.splitlines())):
-        key, is_pair, value = line.partition("=")
-        if not is_pair:
-            problem = FieldProblem("/metadata", f"{line[:80]!r} is no label; write KEY=VALUE, one a line")
-            raise ServiceError("invalid_request", f"{problem.pointer}: {problem.detail}", problems=(problem,))
-        labels[key.strip()] = value.strip()
-    return labels

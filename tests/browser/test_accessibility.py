@@ -30,6 +30,7 @@ PAGES = (
     "/dashboard/jobs/{running}",
     "/dashboard/jobs/{done}",
     "/dashboard/jobs/{done}/result",
+    "/dashboard/jobs/{done}/evaluate",
     "/dashboard/compare?ids={done}&ids={running}",
     "/dashboard/usage",
     "/dashboard/keys",

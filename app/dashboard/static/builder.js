@@ -9,7 +9,7 @@ const shown = document.getElementById("estimate");
 let timer = 0;
 let newest = 0;
 
-document.getElementById("preset").addEventListener("change", (event) => event.target.form.requestSubmit());
+document.getElementById("preset")?.addEventListener("change", (event) => event.target.form.requestSubmit());
 document.getElementById("refusal")?.focus();
 
 function plan(delay) {

@@ -35,6 +35,7 @@ PAGES = {
     "done": "/dashboard/jobs/{done}",
     "delete job": "/dashboard/jobs/{done}/delete",
     "result": "/dashboard/jobs/{done}/result",
+    "judge again": "/dashboard/jobs/{done}/evaluate",
     "compare nothing": "/dashboard/compare",
     "compare": "/dashboard/compare?ids={done}&ids={running}",
     "usage": "/dashboard/usage",
