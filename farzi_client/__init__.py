@@ -3,6 +3,8 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from farzi_client._async.bound_job import AsyncBoundJob
+from farzi_client._sync.bound_job import BoundJob
 from farzi_client.client import AsyncClient, Client
 from farzi_client.errors import (
     ApiError,
@@ -33,9 +35,11 @@ from farzi_client.models import (
     ApiKey,
     Artifact,
     AuditEvent,
+    Comparison,
     Dataset,
     Delivery,
     DeliveryAttempt,
+    Estimate,
     Job,
     JobError,
     JobEvent,
@@ -52,22 +56,27 @@ from farzi_client.models import (
 from farzi_client.synthetic import SyntheticData
 
 if TYPE_CHECKING:
-    from farzi_client.training import Student, train_student
+    from farzi_client.training import Student as Student
+    from farzi_client.training import train_student as train_student
 
 __all__ = [
     "ApiError",
     "ApiKey",
     "Artifact",
+    "AsyncBoundJob",
     "AsyncClient",
     "AuditEvent",
     "BadRequest",
+    "BoundJob",
     "Client",
+    "Comparison",
     "Conflict",
     "ConnectionFailed",
     "Dataset",
     "DatasetInvalid",
     "Delivery",
     "DeliveryAttempt",
+    "Estimate",
     "FarziClientError",
     "IntegrityError",
     "InvalidRequest",
@@ -88,7 +97,6 @@ __all__ = [
     "RateLimited",
     "Run",
     "ServiceFailed",
-    "Student",
     "SyntheticData",
     "TooLarge",
     "UnexpectedAnswer",
@@ -99,7 +107,6 @@ __all__ = [
     "WebhookEndpoint",
     "WebhookEvent",
     "WebhookNotVerified",
-    "train_student",
 ]
 
 

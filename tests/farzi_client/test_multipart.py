@@ -17,6 +17,7 @@ from app.storage_parts import MIN_PART_BYTES
 from farzi_client import ApiError, Client, FarziClientError, UploadInterrupted
 from farzi_client.multipart import DEFAULT_PART_BYTES, FilePlan
 from tests.app.driving import ADMIN_KEY, RunningServer, running_in_thread
+from tests.farzi_client.blocking import connect
 from tests.farzi_client.cli import run_farzi
 from tests.farzi_client.unruly_server import UnrulyServer, hang_up, problem, reply
 
@@ -50,11 +51,13 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_large_file_goes_up_in_parts(real: Client, file: Path) -> None:
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_a_large_file_goes_up_in_parts(service: RunningServer, kind: str, file: Path) -> None:
     seen: list[tuple[int, int]] = []
-    dataset = real.datasets.upload(
-        file, format="csv", parts_from_bytes=1, on_progress=lambda done, total: seen.append((done, total))
-    )
+    with connect(kind, ADMIN_KEY, service.url) as either:
+        dataset = either.datasets.upload(
+            file, format="csv", parts_from_bytes=1, on_progress=lambda done, total: seen.append((done, total))
+        )
     assert (dataset.status, dataset.size_bytes, dataset.sha256) == (
         "validating", len(CONTENT), hashlib.sha256(CONTENT).hexdigest(),
     )  # fmt: skip

@@ -202,7 +202,7 @@ def test_a_copy_of_a_job_belongs_to_no_client(client: Client, results: Results) 
 @pytest.mark.parametrize(
     ("missing", "call", "extra"),
     [
-        ("torch", "farzi_client.train_student", "torch"),
+        ("torch", "exec('from farzi_client import *'); Client; farzi_client.train_student", "torch"),
         ("numpy", "read_synthetic(Path('a'), Path('b'), 'numpy')", "numpy"),
         ("safetensors", "read_synthetic(Path('a'), Path('b'), 'numpy')", "numpy"),
         ("polars", "choose_library('polars')", "polars"),
