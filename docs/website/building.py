@@ -15,7 +15,7 @@ from docs.website.pages import DOCS, ROOT, page_of, rewrite_links, sources
 from docs.website.reference import write_reference
 
 CONFIGURATION = Path(__file__).with_name("zensical.toml")
-LEFT_OUT = shutil.ignore_patterns("website", "*.ipynb", "*.md", "__pycache__")
+LEFT_OUT = shutil.ignore_patterns("website", "*.md", "__pycache__")
 
 
 class SiteError(RuntimeError):

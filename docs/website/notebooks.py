@@ -11,7 +11,7 @@ FENCE = "```"
 
 
 def write_notebook_page(notebook: Path, page: Path) -> None:
-    """Write ``notebook`` as Markdown to ``page``, and its images beside it."""
+    """Write ``notebook`` as Markdown to ``page``, with a link to itself beside it, and its images there."""
     page.parent.mkdir(parents=True, exist_ok=True)
     parts: list[str] = []
     for number, cell in enumerate(json.loads(notebook.read_text(encoding="utf-8"))["cells"]):
@@ -21,6 +21,7 @@ def write_notebook_page(notebook: Path, page: Path) -> None:
         elif cell["cell_type"] == "code":
             parts.append(f"{FENCE}python\n{source}\n{FENCE}")
             parts += [_output(output, page, f"{number}-{index}") for index, output in enumerate(cell["outputs"])]
+    parts.insert(1, f"[The notebook itself]({notebook.name})")
     page.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
 

@@ -105,6 +105,13 @@ def test_links_are_those_of_the_site() -> None:
     assert rewrite_links("README.md", "[log](docs/log.md)") == "[log](../log.md)"
 
 
+def test_a_notebook_is_a_page_with_its_plots_and_can_be_had(site: Path, pages: dict[Path, Page]) -> None:
+    (notebook,) = (site / "examples").glob("*.ipynb")
+    targets = [value for _, value in pages[notebook.with_suffix(".html")].references]
+    assert notebook.name in targets
+    assert len([value for value in targets if value.startswith(f"{notebook.stem}-")]) == 3
+
+
 def test_make_docs_builds_it() -> None:
     (recipe,) = re.findall(r"^docs: .*\n(?:\t.*\n)+", read("Makefile"), re.MULTILINE)
     assert "-m docs.website" in recipe
