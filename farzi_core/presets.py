@@ -40,7 +40,7 @@ _OVERRIDES: dict[Task, dict[PresetName, dict[str, Any]]] = {
             "student": {"hidden_size": 32, "num_heads": 1},
             "synthetic": {"num_sequences": 20, "latent_dim": 32},
             "inner": {"num_steps": 60, "min_steps": 10, "lr": 0.01},
-            "outer": {"num_steps": 80, "lr": 0.05, "batch_size": 64, "validate_every": 20},
+            "outer": {"num_steps": 40, "batch_size": 64, "validate_every": 20},
             "meta_gradient": {"window": 8},
             "teacher": {"num_steps": 300, "batch_size": 64},
             "evaluation": {

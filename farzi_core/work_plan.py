@@ -18,6 +18,7 @@ from farzi_core.comparison_plan import (
 )
 from farzi_core.config import Baseline, DataSummary, DistillationSpec, StudentConfig
 from farzi_core.costs import METHOD_FACTORS, MIXED_SHARE, REFERENCE, Calibration, Speed, count_look, count_training_step
+from farzi_core.data_choices import NUM_OUTER_STEPS
 
 LOOKS_PER_VALIDATION = 10
 # What the reader of texts holds out, unless it is told otherwise.
@@ -154,7 +155,7 @@ def plan_distillation(spec: DistillationSpec, times: StepTimes) -> dict[str, flo
     """Return the seconds of every piece of a distillation, by name."""
     return {
         "teacher": _plan_teachers(spec, times) if spec.needs_teacher else 0.0,
-        "distillation": times.outer_step * spec.outer.num_steps + _plan_random_reference(spec, times),
+        "distillation": times.outer_step * _num_outer_steps(spec) + times.validation + _plan_random_reference(spec, times),
         **_plan_judging(spec, times),
         "artifacts": times.artifacts,
     }
@@ -180,13 +181,17 @@ def _plan_teachers(spec: DistillationSpec, times: StepTimes) -> float:
     return times.real_step * spec.teacher.num_steps * (spec.teacher.num_trajectories or 1)
 
 
+def _num_outer_steps(spec: DistillationSpec) -> int:
+    return spec.outer.num_steps or NUM_OUTER_STEPS["soft_tokens"]
+
+
 def _plan_random_reference(spec: DistillationSpec, times: StepTimes) -> float:
     return times.validation if "random" in spec.evaluation.baselines else 0.0
 
 
 def _plan_judging(spec: DistillationSpec, times: StepTimes) -> dict[str, float]:
     planned: dict[str, float] = {
-        name: times.baseline_step(name) * (spec.baseline.num_steps or spec.outer.num_steps)
+        name: times.baseline_step(name) * (spec.baseline.num_steps or _num_outer_steps(spec))
         for name in list_learned_baselines(spec)
     }
     for key in list_trainings(spec):

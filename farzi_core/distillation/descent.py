@@ -110,6 +110,10 @@ class SyntheticDescent:
 
     def __init__(self, setting: Setting, start: Synthetic, *, learn_lr: bool) -> None:
         self._setting, self._start = setting, start
+        outer = setting.spec.outer
+        assert outer.num_steps is not None, "a setting has no choices left"
+        assert outer.lr is not None, "a setting has no choices left"
+        self._num_steps, self._lr = outer.num_steps, outer.lr
         tensors = start.tensors()
         if learn_lr:
             tensors[_LOG_LR] = torch.tensor(math.log(setting.spec.inner.lr), dtype=setting.dtype, device=setting.device)
@@ -129,8 +133,8 @@ class SyntheticDescent:
     @property
     def finished(self) -> bool:
         """Whether all steps are taken or patience has run out."""
-        outer = self._setting.spec.outer
-        return self.step >= outer.num_steps or (outer.patience is not None and self._validations_since_best >= outer.patience)
+        patience = self._setting.spec.outer.patience
+        return self.step >= self._num_steps or (patience is not None and self._validations_since_best >= patience)
 
     @property
     def current(self) -> Distilled:
@@ -139,7 +143,7 @@ class SyntheticDescent:
 
     @property
     def best(self) -> Distilled:
-        """The averaged synthetic data of the best validation; the start before the first one."""
+        """The averaged synthetic data of the best validation; the start until one is better."""
         return self._distilled(self._best)
 
     def soften(self) -> TrackedTokens:
@@ -169,7 +173,7 @@ class SyntheticDescent:
             assert adj_lr is not None, "a learned inner learning rate needs its gradient"
             grads[_LOG_LR] = adj_lr * inner_lr  # d / d log lr
         flat = self._layout.flatten(grads) * clip_factor(self._norms, outer.clip_norm)
-        lr = cosine_lr(outer.lr, self.step, outer.num_steps)
+        lr = cosine_lr(self._lr, self.step, self._num_steps)
         self._state = adam_step(self._state, flat, replace(_OUTER_ADAM, lr=lr))
         self._average = torch.lerp(self._average, self._state.params, 1.0 - outer.average_decay)
         return self._norms[-1]
@@ -187,9 +191,11 @@ class SyntheticDescent:
 
     def validate(self) -> Validation | None:
         """Train a fresh student on the average, when the last step was one to validate; keep the average if it is the best."""
-        outer = self._setting.spec.outer
-        if self.step % outer.validate_every != 0 and self.step != outer.num_steps:
+        if self.step % self._setting.spec.outer.validate_every != 0 and self.step != self._num_steps:
             return None
+        if self._best_value is None:
+            # What the steps have to beat: the start, which is what is kept if none does.
+            self._best_value, _ = self._measure(self._distilled(self._best))
         value, is_best = self._measure(self._distilled(self._average))
         self._validations_since_best += 1
         if is_best:
@@ -258,8 +264,13 @@ class DescentLoop:
         return self._descent.finished
 
     @property
+    def current(self) -> Distilled:
+        """The synthetic data as they are, not averaged."""
+        return self._descent.current
+
+    @property
     def best(self) -> Distilled:
-        """The averaged synthetic data of the best validation; the start before the first one."""
+        """The averaged synthetic data of the best validation; the start until one is better."""
         return self._descent.best
 
     def checkpoint(self) -> Checkpoint:

@@ -247,6 +247,7 @@ def _describe_baselines(setting: Setting) -> dict[str, str]:
     if not list_learned_baselines(setting.spec):
         return {}
     wanted, outer = setting.spec.baseline, setting.spec.outer
+    assert outer.lr is not None, "a setting has no choices left"
     return {
         "learned_baselines": (
             f"{wanted.num_steps or outer.num_steps} outer steps at learning rate {wanted.lr or outer.lr:g} (distilled: "

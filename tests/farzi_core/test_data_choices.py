@@ -44,6 +44,15 @@ def test_texts_of_many_words_show_events() -> None:
     assert chosen(standard("language_modeling"), characters) == ("soft_tokens", 1)
 
 
+def test_a_start_from_predictions_takes_few_and_small_outer_steps() -> None:
+    assert (outer := fill_in(standard(), ML_100K).outer).num_steps == 60
+    assert outer.lr == 0.01
+    soft = fill_in(standard(synthetic={"inputs": "soft_tokens"}), ML_100K).outer
+    assert (soft.num_steps, soft.lr) == (450, 0.02)
+    given = fill_in(standard(outer={"num_steps": 7, "lr": 0.5}), ML_100K).outer
+    assert (given.num_steps, given.lr) == (7, 0.5)
+
+
 def test_what_a_spec_says_stays() -> None:
     assert chosen(standard(synthetic={"inputs": "soft_tokens"}), ML_100K) == ("soft_tokens", 1)
     assert chosen(standard(teacher={"num_trajectories": 2}), ML_100K) == ("sampled_events", 2)

@@ -86,7 +86,7 @@ def test_phases_come_in_order_and_progress_rises_to_its_total(finished: Finished
     totals = [step.total for step in steps]
     assert totals == sorted(totals, reverse=True)
     outer = [step for step in steps if step.phase == "distillation"]
-    assert [step.step for step in outer] == list(range(1, spec.outer.num_steps + 1))
+    assert [step.step for step in outer] == list(range(1, (spec.outer.num_steps or 0) + 1))
     assert all(np.isfinite(list(step.metrics.values())).all() for step in steps)
 
 
@@ -105,7 +105,6 @@ def test_validations_name_their_metric(finished: Finished) -> None:
     metric = "perplexity" if dataset.task == "language_modeling" else "ndcg@10"
     validations = [value for value in values if isinstance(value, ValidationMeasured)]
     assert [validation.step for validation in validations] == [2, 4]
-    assert validations[0].best
     assert set(validations[0].metrics) == {f"{side}validation_{metric}" for side in ("", "full_data_", "random_")}
     assert len({validation.metrics[f"random_validation_{metric}"] for validation in validations}) == 1
 

@@ -5,7 +5,8 @@ from typing import get_args
 import pytest
 from pydantic import ValidationError
 
-from farzi_core.config import TASK_ARCHITECTURES, Task
+from farzi_core.config import TASK_ARCHITECTURES, DataSummary, Task
+from farzi_core.data_choices import fill_in
 from farzi_core.errors import ConfigError
 from farzi_core.presets import PRESET_NAMES, get_preset, resolve_spec
 
@@ -21,11 +22,19 @@ def test_every_preset_is_a_valid_spec_of_its_task(task: Task, name: str) -> None
     assert resolve_spec(task, spec.model_dump(mode="json")) == spec
 
 
-@pytest.mark.parametrize("task", TASKS)
-def test_presets_rise_in_cost(task: Task) -> None:
-    quick, standard, thorough = (get_preset(task, name) for name in PRESET_NAMES)
-    assert quick.outer.num_steps < standard.outer.num_steps < thorough.outer.num_steps
-    assert quick.synthetic.num_sequences <= standard.synthetic.num_sequences
+@pytest.mark.parametrize(
+    "data",
+    [
+        DataSummary("sequential_recommendation", 4000, 330_000, 105, 200),
+        DataSummary("language_modeling", 40_000, 900_000, 10_000, 80),
+    ],
+)
+def test_presets_rise_in_cost(data: DataSummary) -> None:
+    presets = [fill_in(get_preset(data.task, name), data) for name in PRESET_NAMES]
+    outer_steps = [preset.outer.num_steps or 0 for preset in presets]
+    assert 0 < outer_steps[0] < outer_steps[1] < outer_steps[2]
+    sizes = [preset.synthetic.num_sequences for preset in presets]
+    assert sizes == sorted(sizes)
 
 
 @pytest.mark.parametrize("task", TASKS)

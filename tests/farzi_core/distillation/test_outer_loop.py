@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from farzi_core.config import DistillationSpec
+from farzi_core.distillation import descent
 from farzi_core.distillation.checkpoint import Checkpoint
 from farzi_core.distillation.descent import Distilled
 from farzi_core.distillation.outer_loop import OuterLoop, distill
@@ -94,11 +95,22 @@ def test_validation_keeps_the_best_average() -> None:
 
 
 def test_patience_stops_the_loop() -> None:
-    # A learning rate of next to nothing leaves every validation after the first without an improvement.
+    # A learning rate of next to nothing leaves every validation without an improvement over the start.
     setting, teachers = prepare(tiny_spec(outer={"num_steps": 50, "validate_every": 1, "lr": 1e-12, "patience": 3}))
     loop = OuterLoop(setting, teachers)
     run(loop)
-    assert loop.step == 4
+    assert loop.step == 3
+
+
+def test_the_start_is_kept_where_no_step_is_better(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured = iter([0.5, 0.4, 0.3])
+    monkeypatch.setattr(descent, "measure_fresh_student", lambda *_: next(measured))
+    setting, teachers = prepare(tiny_spec(outer={"num_steps": 2, "validate_every": 1}))
+    loop, start = OuterLoop(setting, teachers), make_start(setting, teachers)
+    steps = [loop.advance(), loop.advance()]
+    assert [(step.validation, step.best) for step in steps] == [(0.4, False), (0.3, False)]
+    assert torch.equal(loop.best.synthetic.logits(), start.logits())
+    assert not torch.equal(loop.current.synthetic.logits(), start.logits())
 
 
 def test_the_inner_learning_rate_is_learned_along_its_gradient() -> None:

@@ -135,9 +135,10 @@ def test_the_outer_loop_moves_the_targets_and_leaves_the_inputs() -> None:
     start, loop = make_start(setting, teachers), OuterLoop(setting, teachers)
     while not loop.finished:
         loop.advance()
-    best = loop.best.synthetic
-    assert torch.equal(inputs_of(best), inputs_of(start))
-    assert not torch.allclose(best.probabilities(), start.probabilities())
+    assert torch.equal(inputs_of(loop.best.synthetic), inputs_of(start))
+    moved = loop.current.synthetic
+    assert torch.equal(inputs_of(moved), inputs_of(start))
+    assert not torch.allclose(moved.probabilities(), start.probabilities())
 
 
 def test_a_restored_loop_keeps_the_inputs_it_was_saved_with() -> None:

@@ -172,8 +172,8 @@ class Known:
     def __init__(self, grad: Tensor) -> None:
         self.grad = grad
 
-    def multiply(self, direction: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        return direction, {}
+    def multiply(self, direction: Tensor, adj_synthetic: dict[str, Tensor]) -> tuple[Tensor, set[str]]:
+        return direction, set()
 
 
 def stored(gradients: Doubling, window: int | None = None) -> StoredTrajectory:
