@@ -74,16 +74,23 @@ class Cluster(RunningService):
         """Start ``farzi serve``: the API, and everything else too where the service is embedded."""
         return self._start([str(Path(sys.executable).with_name("farzi")), "serve"])
 
-    def wait_until_ready(self) -> None:
+    def start_ready_server(self) -> subprocess.Popen[bytes]:
+        """Start the API and wait until it is ready; one that gives up its start is started again, as a process manager does."""
+        server = self.start_server()
         give_up_at = time.monotonic() + READY_S
-        while True:
-            try:
-                if httpx.get(f"http://127.0.0.1:{self.port}/readyz", timeout=5).status_code == 200:
-                    return
-            except httpx.TransportError:
-                pass
+        while not self.is_ready():
             assert time.monotonic() < give_up_at, f"not ready; see {self.log_path}"
+            if server.poll() is not None:
+                self.processes.remove(server)
+                server = self.start_server()
             time.sleep(0.05)
+        return server
+
+    def is_ready(self) -> bool:
+        try:
+            return httpx.get(f"http://127.0.0.1:{self.port}/readyz", timeout=5).status_code == 200
+        except httpx.TransportError:
+            return False
 
     def client(self, **options: Any) -> httpx.Client:
         headers = {"Authorization": f"Bearer {self.api_key}"}

@@ -34,8 +34,7 @@ def embedded(cluster: Cluster, goal: Goal, random: Random) -> Outcome:
 
 
 def _kill_again_and_again(cluster: Cluster, goal: Goal, random: Random, longest_life_s: float) -> Outcome:
-    server = cluster.start_server()
-    cluster.wait_until_ready()
+    server = cluster.start_ready_server()
     users, outcome = Users(cluster), Outcome(0)
     with users.at_work(NUM_USERS, upload=UPLOAD):
         while not goal.reached(outcome.injected):
@@ -45,7 +44,6 @@ def _kill_again_and_again(cluster: Cluster, goal: Goal, random: Random, longest_
             cluster.processes.remove(server)
             outcome.injected += 1
             killed_at = time.monotonic()
-            server = cluster.start_server()
-            cluster.wait_until_ready()
+            server = cluster.start_ready_server()
             outcome.recoveries_s.append(time.monotonic() - killed_at)
     return users.examine(outcome)

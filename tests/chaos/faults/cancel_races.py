@@ -26,8 +26,7 @@ def inject(cluster: Cluster, goal: Goal, random: Random) -> Outcome:
     for queue in ("gpu", "cpu"):
         for _ in range(min(NUM_WORKERS, goal.count)):
             cluster.start_worker(queue)
-    cluster.start_server()
-    cluster.wait_until_ready()
+    cluster.start_ready_server()
     client, work = InsistentClient(cluster), Workload(cluster)
     dataset_id = client.upload("cancel-races")
     reference = client.submit(dataset_id, "undisturbed")

@@ -54,8 +54,7 @@ def cut_commits(cluster: Cluster, goal: Goal, random: Random) -> Outcome:
 def _inject(cluster: Cluster, fault: Callable[[], None]) -> Outcome:
     for queue in ("gpu", "cpu"):
         cluster.start_worker(queue)
-    cluster.start_server()
-    cluster.wait_until_ready()
+    cluster.start_ready_server()
     users = Users(cluster)
     with users.at_work(NUM_USERS):
         fault()

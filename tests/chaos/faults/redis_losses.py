@@ -53,8 +53,7 @@ def _inject(
 ) -> Outcome:
     for _ in range(2):
         cluster.start_worker("cpu")
-    cluster.start_server()
-    cluster.wait_until_ready()
+    cluster.start_ready_server()
     client, work = InsistentClient(cluster), Workload(cluster)
     waiting: list[tuple[str, datetime]] = []
     outcome = Outcome(0)

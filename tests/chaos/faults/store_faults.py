@@ -55,8 +55,7 @@ def resets(cluster: Cluster, goal: Goal, random: Random) -> Outcome:
 def _inject(cluster: Cluster, goal: Goal, counted: str, change: Callable[[FaultProxy], None]) -> Outcome:
     for queue in ("gpu", "gpu", "cpu"):
         cluster.start_worker(queue)
-    cluster.start_server()
-    cluster.wait_until_ready()
+    cluster.start_ready_server()
     proxy = cluster.parts.proxies["store"]
     users = Users(cluster)
     with users.at_work(NUM_USERS, upload=UPLOAD, in_parts=IN_PARTS):
