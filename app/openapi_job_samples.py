@@ -59,7 +59,7 @@ SUCCEEDED_JOB = {
     "phase": "artifacts",
     "progress": {"step": 1000, "total": 1000, "fraction": 1.0, "eta_s": 0.0},
     "runs": [{**_RUN, **_OVER, "outcome": "succeeded"}],
-    "metrics": {"outer_loss": 3.12, "ratio_ndcg@10": 0.97},
+    "metrics": {"outer_loss": 3.12, "ratio_ndcg@10_mean": 0.97},
     "artifacts": [ARTIFACT],
     "updated_at": _OVER["ended_at"],
 }
@@ -77,7 +77,7 @@ OF_SCHEMA: dict[str, Any] = {
         "object": "comparison",
         "jobs": [_COMPARED, {**_COMPARED, "id": _OTHER_JOB, "seconds": 412.0, "size_bytes": 260117}],
         "spec": {"synthetic.num_sequences": [20, 50]},
-        "metrics": {"ratio_ndcg@10": [0.97, 0.98]},
+        "metrics": {"ratio_ndcg@10_mean": [0.97, 0.98]},
     },
     "EventOut": {"seq": 7, "type": "validation.measured", "data": {"step": 250}, "at": RUNNING_JOB["updated_at"]},
     "JobCreate": JOB_BODY,
