@@ -30,7 +30,7 @@ from tests.worker.running_service import QUICK_TIMES, RunningService
 DATABASE = "farzi"
 SHIPPED_TIMES = {name: Settings.model_fields[name].default for name in QUICK_TIMES}
 ONLOOKER_S = 3600.0
-STOP_S = 60.0
+STOP_S = 240.0
 READY_S = 240.0
 
 
