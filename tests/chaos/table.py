@@ -57,7 +57,13 @@ _ALL = (
         stale_writers.inject,
         settings=PATIENT | stale_writers.SETTINGS,
     ),
-    Fault("message-storms", "the same message 2 to 10 times, to 8 workers", 500, message_storms.inject),
+    Fault(
+        "message-storms",
+        "the same message 2 to 10 times, to 8 workers",
+        500,
+        message_storms.inject,
+        settings=message_storms.SETTINGS,
+    ),
     Fault("cancel-races", "cancel racing with the end", 300, cancel_races.inject),
     Fault(
         "damaged-checkpoints",
@@ -100,6 +106,7 @@ _ALL = (
         "8 workers, 500 short jobs of 4 tenants, most of one, with a storm of messages",
         500,
         fair_share.inject,
+        settings=message_storms.SETTINGS,
         also="message-storms",
     ),
 )

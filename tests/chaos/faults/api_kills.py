@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from random import Random
 
@@ -11,8 +10,6 @@ from tests.chaos.faults.users import Users
 from tests.chaos.outcome import Goal, Outcome
 
 NUM_USERS = 3
-# Runs give way to the API: it is its moments that are wanted, and on one core its starts would take most of the time.
-NICENESS = 10
 LONGEST_LIFE_S = 2.5
 LONGEST_EMBEDDED_LIFE_S = 8.0
 # Megabytes: the API dies in the middle of them.
@@ -24,7 +21,7 @@ UPLOAD = b"user,item,timestamp\n" + b"".join(
 def api(cluster: Cluster, goal: Goal, random: Random) -> Outcome:
     """Kill the API; jobs run on in their workers."""
     for queue in ("gpu", "cpu"):
-        os.setpriority(os.PRIO_PROCESS, cluster.start_worker(queue).pid, NICENESS)
+        cluster.start_worker(queue)
     return _kill_again_and_again(cluster, goal, random, LONGEST_LIFE_S)
 
 
