@@ -145,8 +145,9 @@ def test_rows_that_contradict_themselves_are_mended_once_and_refused_from_then_o
             connection.exec_driver_sql(
                 "INSERT INTO jobs (id, tenant_id, kind, queue, dataset_id, spec, metadata, status, lease_expires_at, "
                 "stop_requested, ended_at, lease_token, num_lost_runs, progress_step, progress_total, next_event_seq, "
-                f"created_at, updated_at) VALUES ('{job_id}', 't', 'validation', 'cpu', 'ds', '{{}}', '{{}}', '{status}', {lease}, {stop}, "
-                f"{end}, 2, 0, 0, 0, 1, {at}, {at})"
+                "created_at, updated_at) "
+                f"VALUES ('{job_id}', 't', 'validation', 'cpu', 'ds', '{{}}', '{{}}', '{status}', {lease}, "
+                f"{stop}, {end}, 2, 0, 0, 0, 1, {at}, {at})"
             )
         for number in (1, 2):
             connection.exec_driver_sql(
