@@ -1,4 +1,4 @@
-"""One Chromium for the session, a fresh profile for each test, and what the browser complained of."""
+"""One Chromium for each module, a fresh profile for each test, and what the browser complained of."""
 
 from __future__ import annotations
 
@@ -91,8 +91,9 @@ def open_tab(
         context.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
+    # While Playwright is there, its event loop runs in this thread: no test of asyncio could come after it in one process.
     path = shutil.which("chromium") or service_missing("Chromium is missing: apt-get install chromium")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=list(FLAGS))
