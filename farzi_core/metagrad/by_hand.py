@@ -17,7 +17,7 @@ from torch.overrides import TorchFunctionMode
 from farzi_core.metagrad.log_sum_exp import log_sum_exp
 from farzi_core.metagrad.param_products import OwedProducts, Treatment, multiply
 
-# Below these sizes, the calls into Python cost more than what they save.
+# Calls into Python are not worth it for less. Chosen by the size of a call, not searched.
 MIN_MULTIPLICATIONS = 10_000_000
 MIN_LOGITS = 100_000
 
@@ -63,7 +63,7 @@ class DerivativesByHand(TorchFunctionMode):
         kwargs = kwargs or {}
         if func in _OWN_DERIVATIVES:
             raise OwnDerivativesError
-        if func in _LOG_SUMS and _is_last_axis(*args, **kwargs) and self._is_plain(args[0]):
+        if func in _LOG_SUMS and args and _is_last_axis(*args, **kwargs) and self._is_plain(args[0]):
             return log_sum_exp(args[0])
         if not kwargs and len(args) == 2 and (func in _PRODUCTS or func is functional.linear):
             left, right = args

@@ -85,7 +85,7 @@ class _Product(Function):
 
 
 class _ProductBackward(Function):
-    """The first derivative of a product for the parameters, with a graph; what that graph gives has none."""
+    """The first derivative of a product for the parameters. Its own derivative is the last: a third is refused."""
 
     @staticmethod
     def forward(ctx: Any, cotangent: Tensor, left: Tensor, right: Tensor, treatment: Treatment) -> tuple[Tensor | None, Tensor]:
@@ -99,6 +99,8 @@ class _ProductBackward(Function):
 
     @staticmethod
     def backward(ctx: Any, along_left: Tensor | None, along_right: Tensor | None) -> tuple[Tensor | None, ...]:
+        if torch.is_grad_enabled():
+            raise NotImplementedError("the third derivative of a product by hand is not implemented")
         cotangent, left, right = ctx.saved_tensors
         rows, left_rows = _rows(cotangent), _rows(left)
         of_left = of_right = of_cotangent = None

@@ -72,7 +72,7 @@ def transposed_views(params: Tensors, synthetic: Tensors, step: int) -> Tensor:
     rows = torch.mm(hidden, params["table"].t()) + hidden.mm(params["table"].transpose(0, 1)) * hidden.matmul(
         params["table"].mT
     )
-    return torch.logsumexp(rows, dim=1).square().mean()
+    return torch.logsumexp(rows, dim=1).square().mean() + torch.logsumexp(input=rows, dim=-1).mean()
 
 
 def used_in_every_way(params: Tensors, synthetic: Tensors, step: int) -> Tensor:
@@ -270,9 +270,24 @@ def test_what_is_owed_is_added_once() -> None:
     assert not owed.add_to(total)
 
 
-def test_small_operations_stay_with_autograd(calls: Calls, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(by_hand_module, "MIN_MULTIPLICATIONS", 10_000)
-    monkeypatch.setattr(by_hand_module, "MIN_LOGITS", 10_000)
-    with DerivativesByHand(list(make_problem(soft_tokens).start_params.values())):
-        soft_tokens(make_problem(soft_tokens).start_params, make_problem(soft_tokens).synthetic, 0)
-    assert calls == Calls()
+@pytest.mark.parametrize(("least", "expected"), [(0, Calls(3, 1)), (10_000, Calls())])
+def test_small_operations_stay_with_autograd(
+    calls: Calls, monkeypatch: pytest.MonkeyPatch, least: int, expected: Calls
+) -> None:
+    monkeypatch.setattr(by_hand_module, "MIN_MULTIPLICATIONS", least)
+    monkeypatch.setattr(by_hand_module, "MIN_LOGITS", least)
+    problem = make_problem(soft_tokens)
+    params = {name: value.requires_grad_() for name, value in problem.start_params.items()}
+    with DerivativesByHand(params.values()):
+        soft_tokens(params, problem.synthetic, 0)
+    assert calls == expected
+
+
+@pytest.mark.parametrize("name", ["product", "log_sum_exp"])
+def test_a_third_derivative_is_refused(name: str) -> None:
+    left, right = (torch.randn(3, 3, dtype=torch.float64, requires_grad=True) for _ in range(2))
+    product = multiply(left, right, Treatment(None, gradient_is_known=False, left_has_params=True))
+    value = product.square().sum() if name == "product" else log_sum_exp(left).square().sum()
+    (first,) = torch.autograd.grad(value, left, create_graph=True)
+    with pytest.raises(NotImplementedError, match="third derivative"):
+        torch.autograd.grad(first.square().sum(), left, create_graph=True)
