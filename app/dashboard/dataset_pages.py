@@ -7,11 +7,10 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
-from pydantic import ValidationError
 
 from app.dashboard.charts import BarChart, draw_bars
 from app.dashboard.formatting import label_times
-from app.dashboard.forms import Form
+from app.dashboard.forms import Form, validate
 from app.dashboard.page_route import InForm, PageRoute, begin_post, redirect
 from app.dashboard.pages import show
 from app.dashboard.schema_form import make_sections, read_values
@@ -21,9 +20,7 @@ from app.datasets.models import DatasetStatus
 from app.datasets.report_schemas import Histograms, Reading, ReportOut
 from app.datasets.schemas import DatasetCreate, DatasetOut
 from app.dependencies import DatasetReader, DatasetWriter, InServices
-from app.errors import ServiceError
 from app.pagination import PageQuery
-from app.problems import field_problems, summarise
 from app.services import Services
 from app.tenants.service import Caller
 from app.uploads import endpoints as upload_endpoints
@@ -110,11 +107,7 @@ def _declaration(form: Form) -> DatasetCreate:
     values = read_values([field for section in _sections() for field in section.fields], filled_in)
     if named:
         values.setdefault("options", {})["delimiter"] = _DELIMITERS.get(named, named)
-    try:
-        return DatasetCreate.model_validate(values)
-    except ValidationError as error:
-        problems = field_problems(error.errors(), values)
-        raise ServiceError("invalid_request", summarise(problems), problems=problems) from None
+    return validate(DatasetCreate, values)
 
 
 def _look_at_begun(dataset: DatasetOut, caller: Caller, services: Services) -> tuple[UploadWithPartsOut, int] | None:

@@ -8,15 +8,14 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from app.dashboard.forms import Form
 from app.dashboard.page_route import InForm, PageRoute, begin_post, redirect
 from app.dashboard.pages import show
 from app.dashboard.schema_form import make_sections
-from app.dashboard.spec_builder import SpecBuilder, arrange
+from app.dashboard.spec_builder import SpecBuilder, arrange, ask_estimate
 from app.datasets import endpoints as dataset_endpoints
 from app.dependencies import InServices, JobReader, JobWriter
 from app.errors import ServiceError
-from app.jobs import endpoints, planning_endpoints
+from app.jobs import endpoints
 from app.jobs.schemas import JobCreate, JobOut
 from app.services import Services
 from app.spec_endpoints import get_spec_schema
@@ -51,11 +50,10 @@ def estimate(job_id: str, request: Request, form: InForm, caller: JobReader, ser
     """Say what the evaluation would take; the script of the page shows that part of the answer alone."""
     builder = _make_builder(job_id, dict(form.values), caller, services)
     try:
-        post = begin_post(request, Form({name: value for name, value in form.fields.items() if name != "idempotency_key"}))
-        found = planning_endpoints.estimate_job(builder.body(), post, services)
+        found = ask_estimate(builder.body(), request, form, services)
     except ServiceError as error:
         return _show(request, builder, error=error)
-    return _show(request, builder, estimate=json.loads(bytes(found.body)))
+    return _show(request, builder, estimate=found)
 
 
 @router.post("/{job_id}/evaluate")

@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
+from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 
 from app.errors import FieldProblem, ServiceError
+from app.problems import field_problems, summarise
 
 MEDIA_TYPE = "application/x-www-form-urlencoded"
 CSRF_FIELD = "csrf_token"
@@ -18,6 +21,8 @@ IDEMPOTENCY_FIELD = "idempotency_key"
 MAX_FIELDS = 500
 _OWN_PATH = re.compile(r"/(?![/\\])[!-~]*")
 _OWN_FIELDS = frozenset({CSRF_FIELD, IDEMPOTENCY_FIELD, "next"})
+
+Model = TypeVar("Model", bound=BaseModel)
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,11 @@ class Form:
     def values(self) -> dict[str, str]:
         """What the person filled in."""
         return {name: value for name, value in self.fields.items() if name not in _OWN_FIELDS}
+
+    @property
+    def unkeyed(self) -> Form:
+        """The form for a question that is asked before it is sent: the key is left for the sending."""
+        return Form({name: value for name, value in self.fields.items() if name != IDEMPOTENCY_FIELD})
 
     @property
     def csrf_token(self) -> str | None:
@@ -62,6 +72,19 @@ def parse_form(body: bytes, media_type: str) -> Form:
             problem = FieldProblem(f"/{name[:80]}", "the text has a NUL; leave it out")
             raise ServiceError("invalid_request", f"{problem.pointer}: {problem.detail}", problems=(problem,))
     return Form(dict(pairs))
+
+
+def validate(model: type[Model], values: Mapping[str, Any]) -> Model:
+    """Return what a form asks for as the API takes it.
+
+    Raises:
+        ServiceError: invalid_request, with a problem for each value that is not allowed.
+    """
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        problems = field_problems(error.errors(), values)
+        raise ServiceError("invalid_request", summarise(problems), problems=problems) from None
 
 
 def require_same_site(request: Request) -> None:

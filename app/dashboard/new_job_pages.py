@@ -12,13 +12,13 @@ from app.dashboard.forms import Form
 from app.dashboard.page_route import InForm, PageRoute, begin_post, redirect
 from app.dashboard.pages import show
 from app.dashboard.schema_form import make_sections
-from app.dashboard.spec_builder import SpecBuilder, arrange
+from app.dashboard.spec_builder import SpecBuilder, arrange, ask_estimate
 from app.datasets import endpoints as dataset_endpoints
 from app.datasets.models import DatasetStatus
 from app.datasets.schemas import DatasetOut
 from app.dependencies import InServices, JobReader, JobWriter
 from app.errors import ServiceError
-from app.jobs import endpoints, planning_endpoints
+from app.jobs import endpoints
 from app.jobs.schemas import JobCreate
 from app.pagination import MAX_LIMIT, PageQuery
 from app.services import Services
@@ -74,11 +74,10 @@ def estimate(request: Request, form: InForm, caller: JobReader, services: InServ
     """Say what the job would take; the script of the page shows that part of the answer alone."""
     builder = _builder_of(form, caller, services)
     try:
-        post = begin_post(request, Form({name: value for name, value in form.fields.items() if name != "idempotency_key"}))
-        found = planning_endpoints.estimate_job(builder.body(), post, services)
+        found = ask_estimate(builder.body(), request, form, services)
     except ServiceError as error:
         return _show(request, builder, error=error)
-    return _show(request, builder, estimate=json.loads(bytes(found.body)))
+    return _show(request, builder, estimate=found)
 
 
 @router.post("")

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from app.dashboard import (
-    account_pages,
     comparison_pages,
     dataset_pages,
     evaluation_pages,
     home,
     job_pages,
     job_watching,
+    key_pages,
     new_job_pages,
     result_pages,
     sign_in,
     static_files,
     upload_routes,
+    usage_pages,
     webhook_pages,
 )
 
@@ -31,6 +32,7 @@ ROUTERS = (
     job_watching.router,
     result_pages.router,
     comparison_pages.router,
-    account_pages.router,
+    usage_pages.router,
+    key_pages.router,
     webhook_pages.router,
 )

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import ValidationError
+from fastapi import Request
 
+from app.dashboard.forms import Form, validate
+from app.dashboard.page_route import begin_post
 from app.dashboard.schema_form import Field, Section, read_values
 from app.errors import FieldProblem, ServiceError
+from app.jobs import planning_endpoints
 from app.jobs.schemas import JobCreate
-from app.problems import field_problems, summarise
+from app.services import Services
 
 SPEC = "/spec/"
 
@@ -46,16 +50,19 @@ class SpecBuilder:
         deadline = self.filled_in.get("deadline_s", "").strip()
         if deadline:
             values["deadline_s"] = deadline
-        try:
-            return JobCreate.model_validate(values)
-        except ValidationError as error:
-            problems = field_problems(error.errors(), values)
-            raise ServiceError("invalid_request", summarise(problems), problems=problems) from None
+        return validate(JobCreate, values)
 
     def problems_by_field(self, error: ServiceError | None) -> dict[str, str]:
         """Return what is wrong with each field, or with one of the values in its list."""
         problems = error.problems if error else ()
         return {field.name: _problem_of(field, problems) for field in self.fields}
+
+
+def ask_estimate(body: JobCreate, request: Request, form: Form, services: Services) -> dict[str, Any]:
+    """Return what the API says that a job would take."""
+    found = planning_endpoints.estimate_job(body, begin_post(request, form.unkeyed), services)
+    estimate: dict[str, Any] = json.loads(bytes(found.body))
+    return estimate
 
 
 def arrange(sections: Iterable[Section], first: Sequence[str], *, without: Sequence[str] = (), own: str) -> dict[str, Any]:

@@ -9,16 +9,13 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
-from pydantic import ValidationError
 
 from app.dashboard.formatting import size
-from app.dashboard.forms import Form
+from app.dashboard.forms import Form, validate
 from app.dashboard.page_route import InForm, PageRoute, begin_post
 from app.datasets import endpoints as dataset_endpoints
 from app.dependencies import DatasetWriter, InServices
-from app.errors import ServiceError
 from app.pagination import MAX_LIMIT, PageQuery
-from app.problems import field_problems, summarise
 from app.services import Services
 from app.tenants.service import Caller
 from app.uploads import endpoints
@@ -105,8 +102,4 @@ def _describe_other(upload: UploadOut) -> str:
 
 def _read_file(form: Form) -> UploadCreate:
     given = {name: form.get(name) for name in ("size_bytes", "sha256", "part_size_bytes") if form.get(name)}
-    try:
-        return UploadCreate.model_validate(given)
-    except ValidationError as error:
-        problems = field_problems(error.errors(), given)
-        raise ServiceError("invalid_request", summarise(problems), problems=problems) from None
+    return validate(UploadCreate, given)

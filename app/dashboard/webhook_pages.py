@@ -5,15 +5,13 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import ValidationError
 
-from app.dashboard.forms import Form
+from app.dashboard.forms import Form, validate
 from app.dashboard.page_route import InForm, PageRoute, begin_post, redirect
 from app.dashboard.pages import show
 from app.dependencies import Admin, InServices
 from app.errors import ServiceError
 from app.pagination import PageQuery
-from app.problems import field_problems, summarise
 from app.services import Services
 from app.tenants.service import Caller
 from app.webhooks import delivery_endpoints, endpoints
@@ -136,8 +134,4 @@ def _read_endpoint(form: Form) -> WebhookEndpointCreate:
         "description": form.get("description"),
         "event_types": types or None,
     }
-    try:
-        return WebhookEndpointCreate.model_validate(values)
-    except ValidationError as error:
-        problems = field_problems(error.errors(), values)
-        raise ServiceError("invalid_request", summarise(problems), problems=problems) from None
+    return validate(WebhookEndpointCreate, values)

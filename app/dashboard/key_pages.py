@@ -1,57 +1,39 @@
-"""What the team uses, day by day, and its API keys: made, shown once, revoked."""
+"""API keys: made, shown once, revoked."""
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import ValidationError
 
 from app.clock import database_now
-from app.dashboard.charts import BarChart, draw_bars
-from app.dashboard.forms import Form
+from app.dashboard.forms import Form, validate
 from app.dashboard.page_route import InForm, PageRoute, begin_post, redirect
 from app.dashboard.pages import show
-from app.dependencies import Admin, InServices, JobReader
+from app.dependencies import Admin, InServices
 from app.errors import FieldProblem, ServiceError
 from app.pagination import PageQuery
-from app.problems import field_problems, summarise
 from app.services import Services
-from app.tenants import account_endpoints, endpoints
-from app.tenants.schemas import ApiKeyCreate, NewApiKeyOut, Scope, UsageOut
+from app.tenants import endpoints
+from app.tenants.schemas import ApiKeyCreate, NewApiKeyOut, Scope
 from app.tenants.service import Caller
 
-QUEUES = ("gpu", "cpu")
-SHOWN_DAYS = 31
 LONGEST_LIFE_DAYS = 3650
 USUAL_SCOPES = tuple(scope for scope in Scope if scope != Scope.ADMIN)
+_DAYS = re.compile("[0-9]{1,4}")
 
-router = APIRouter(prefix="/dashboard", route_class=PageRoute, include_in_schema=False)
-
-
-@router.get("/usage")
-def show_usage(request: Request, caller: JobReader, services: InServices) -> Response:
-    """Show what the team stores and runs, and its limits."""
-    usage = account_endpoints.get_usage(caller, services)
-    month = max(usage.run_seconds_by_month, default="")
-    return show(
-        request,
-        "usage.html.j2",
-        usage=usage,
-        charts=_draw_days(usage),
-        this_month=usage.run_seconds_by_month.get(month, {}),
-        is_admin=caller.has(Scope.ADMIN),
-    )
+router = APIRouter(prefix="/dashboard/keys", route_class=PageRoute, include_in_schema=False)
 
 
-@router.get("/keys")
+@router.get("")
 def list_keys(request: Request, page: Annotated[PageQuery, Query()], caller: Admin, services: InServices) -> Response:
     """Show a page of the list, and the form for a new one."""
     return _show_keys(request, page, caller, services, filled_in={})
 
 
-@router.post("/keys")
+@router.post("")
 def create_key(request: Request, form: InForm, caller: Admin, services: InServices) -> Response:
     """Make a key and show it, this once. A session alone is not enough: a cookie that was stolen must not make keys."""
     try:
@@ -62,14 +44,14 @@ def create_key(request: Request, form: InForm, caller: Admin, services: InServic
     return show(request, "key_made.html.j2", key=NewApiKeyOut.model_validate_json(bytes(made.body)))
 
 
-@router.get("/keys/{key_id}/revoke")
+@router.get("/{key_id}/revoke")
 def ask_before_revoking(key_id: str, request: Request, caller: Admin, services: InServices) -> Response:
     """Ask whether it is meant."""
     key = endpoints.get_api_key(key_id, caller, services)
     return show(request, "key_revoke.html.j2", key=key, is_own=key.id == caller.key_id)
 
 
-@router.post("/keys/{key_id}/revoke")
+@router.post("/{key_id}/revoke")
 def revoke_key(key_id: str, caller: Admin, services: InServices) -> Response:
     """Revoke it."""
     endpoints.revoke_api_key(key_id, caller, services)
@@ -117,23 +99,11 @@ def _read_key(form: Form, services: Services) -> ApiKeyCreate:
     }
     days = form.get("expires_in_days")
     if days:
-        if not (days.isascii() and days.isdigit() and 1 <= int(days) <= LONGEST_LIFE_DAYS):
+        if not (_DAYS.fullmatch(days) and 1 <= int(days) <= LONGEST_LIFE_DAYS):
             detail = f"is {days[:20]!r}; give whole days from 1 to {LONGEST_LIFE_DAYS}, or nothing"
             raise ServiceError(
                 "invalid_request", f"Days until it expires: {detail}.", problems=(FieldProblem("/expires_in_days", detail),)
             )
         with services.reading_sessions() as session:
             values["expires_at"] = database_now(session) + timedelta(days=int(days))
-    try:
-        return ApiKeyCreate.model_validate(values)
-    except ValidationError as error:
-        problems = field_problems(error.errors(), values)
-        raise ServiceError("invalid_request", summarise(problems), problems=problems) from None
-
-
-def _draw_days(usage: UsageOut) -> list[BarChart]:
-    days = [(usage.at - timedelta(days=age)).date().isoformat() for age in reversed(range(SHOWN_DAYS))]
-    seconds = {queue: [round(usage.run_seconds_by_day.get(day, {}).get(queue, 0)) for day in days] for queue in QUEUES}
-    return [
-        draw_bars(f"Seconds of runs by day, queue {queue}", days, counts) for queue, counts in seconds.items() if any(counts)
-    ]
+    return validate(ApiKeyCreate, values)
