@@ -1,9 +1,8 @@
-"""``python -m docs.website [DIRECTORY]``: build the site into DIRECTORY (default ``build/site``) and say where it is."""
+"""``python -m docs.website``: build the site into ``build/site`` and say where it is."""
 
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 from docs.website.building import build_site
 from docs.website.pages import ROOT
@@ -11,8 +10,7 @@ from docs.website.pages import ROOT
 
 def main() -> int:
     """Build; a broken link or any other warning of the generator fails."""
-    directory = Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else ROOT / "build" / "site"
-    index = build_site(directory)
+    index = build_site(ROOT / "build" / "site")
     sys.stdout.write(f"{index}\n")
     return 0
 

@@ -77,7 +77,7 @@ def two_loops() -> Drawing:
         "small",
         "start",
     )
-    drawing.text(20, 254, "some hundred times", "small", "start")
+    drawing.text(20, 254, "tens to hundreds of times", "small", "start")
     return drawing
 
 
