@@ -12,6 +12,7 @@ import pytest
 
 from farzi_client import AsyncClient, JobEvent
 from farzi_client._async.concurrency import for_each
+from tests.farzi_client.blocking import in_own_thread
 from tests.farzi_client.unruly_server import Handler, UnrulyServer, reply, sse
 
 CONTENT = b"user,item,timestamp\n1,2,3\n"
@@ -63,7 +64,7 @@ def test_a_cancelled_upload_leaves_no_declaration_behind(server: UnrulyServer, h
         async with AsyncClient("fz_test", base_url=server.url) as client:
             await cancel_when(held.arrived, asyncio.create_task(client.datasets.upload(file, format="csv")))
 
-    asyncio.run(upload())
+    in_own_thread(asyncio.run, upload())
     assert len(server.requests("DELETE", "/v1/datasets/ds_1")) == 1
 
 
@@ -80,7 +81,7 @@ def test_a_cancelled_upload_in_parts_keeps_them(server: UnrulyServer, held: Held
             task = asyncio.create_task(client.datasets.upload(file, format="csv", parts_from_bytes=1))
             await cancel_when(held.arrived, task)
 
-    asyncio.run(send())
+    in_own_thread(asyncio.run, send())
     assert server.requests("DELETE", "/v1/datasets/ds_1") == []
 
 
@@ -98,7 +99,7 @@ def test_a_cancelled_wait_ends_with_its_stream_and_its_looks_at_the_job(server: 
             waiting = client.jobs.wait("job_1", on_event=note, on_progress=lambda job: None)
             await cancel_when(held.arrived, asyncio.create_task(waiting))
 
-    asyncio.run(wait())
+    in_own_thread(asyncio.run, wait())
     assert seen in ([], ["job.started"])
 
 
@@ -118,5 +119,5 @@ def test_the_first_error_of_many_stops_the_rest_and_comes_out() -> None:
             await for_each(one, range(100), limit=4)
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
-    asyncio.run(all_of_them())
+    in_own_thread(asyncio.run, all_of_them())
     assert len(stopped) <= 4

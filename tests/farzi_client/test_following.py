@@ -130,7 +130,7 @@ def test_an_unknown_job_is_an_error_at_once(server: UnrulyServer, client: Client
 
 def test_progress_is_reported_while_the_stream_is_silent(server: UnrulyServer, client: Client) -> None:
     reported = threading.Event()
-    server.on("GET", STREAM, sse((1, "job.started"), then=lambda _: reported.wait(5)), sse((2, "job.succeeded")))
+    server.on("GET", STREAM, sse((1, "job.started"), then=lambda _: reported.wait(60)), sse((2, "job.succeeded")))
     server.on("GET", EVENTS, NO_EVENTS)
     server.on("GET", JOB, RUNNING, RUNNING, SUCCEEDED)
     fractions: list[float] = []

@@ -23,6 +23,7 @@ import yaml
 import farzi_client
 from farzi_client import AsyncClient, Client, FarziClientError, JobEvent, SyntheticData
 from farzi_client.cli.demo_service import running_service
+from tests.farzi_client.blocking import in_own_thread
 from tests.project.repository import fenced_blocks
 
 PAGE = "docs/client.md"
@@ -84,7 +85,8 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Results]:
     path = directory / "ring.csv"
     path.write_text("\n".join(lines) + "\n")
     with running_service(directory) as service:
-        yield Results(service.base_url, service.api_key, *asyncio.run(distil_both(service.base_url, service.api_key, path)))
+        jobs = in_own_thread(asyncio.run, distil_both(service.base_url, service.api_key, path))
+        yield Results(service.base_url, service.api_key, *jobs)
 
 
 @pytest.fixture
@@ -159,7 +161,7 @@ def test_the_asynchronous_client_has_them_too(results: Results) -> None:
             synthetic, sequences = await asyncio.gather(job.synthetic(), job.sequences(library="polars"))
             return synthetic, len(sequences)
 
-    synthetic, num_rows = asyncio.run(look())
+    synthetic, num_rows = in_own_thread(asyncio.run, look())
     assert (synthetic.shape, num_rows) == ((12, 10, RING), 48)
 
 
@@ -241,7 +243,7 @@ def test_the_blocks_of_the_page_run_one_after_the_other(
     reader: dict[str, Any] = {"__name__": "__main__"}
     for language, line, text in fenced_blocks(PAGE):
         assert language == "python"
-        exec(compile(text.replace('preset="quick"', f"spec={SPEC!r}"), f"{PAGE}:{line}", "exec"), reader)
+        in_own_thread(exec, compile(text.replace('preset="quick"', f"spec={SPEC!r}"), f"{PAGE}:{line}", "exec"), reader)
     told = capsys.readouterr().out
     assert "900 events of 12 items" in told
     assert "['succeeded', 'succeeded', 'succeeded']" not in told, "only the job of this data set"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import json
 import re
@@ -14,7 +13,7 @@ import pytest
 from app.errors import ERRORS
 from farzi_client import ApiError, AsyncClient, Client
 from farzi_client.errors import error_class
-from tests.farzi_client.blocking import Blocking
+from tests.farzi_client.blocking import connect
 from tests.farzi_client.twins import BY_HAND, TWIN, write_twins
 from tests.farzi_client.unruly_server import UnrulyServer, raw, reply
 
@@ -120,11 +119,10 @@ def test_every_operation_is_of_a_method() -> None:
     assert operations().keys() == METHODS.keys()
 
 
-@pytest.mark.parametrize("kind", [Client, AsyncClient])
-def test_every_operation_is_asked_for_by_its_method(kind: type[Any], server: UnrulyServer, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_every_operation_is_asked_for_by_its_method(kind: str, server: UnrulyServer, tmp_path: Path) -> None:
     missing = []
-    with asyncio.Runner() as runner:
-        client = Blocking(kind("fz_test", base_url=server.url, max_retries=0), runner)
+    with connect(kind, "fz_test", server.url, max_retries=0) as client:
         for operation, (name, arguments, options) in METHODS.items():
             method, path = operations()[operation]
             server.received.clear()
@@ -141,7 +139,6 @@ def test_every_operation_is_asked_for_by_its_method(kind: type[Any], server: Unr
             asked = [item for item in server.received if item.method == method]
             if not any(pattern.fullmatch(item.path.partition("?")[0]) for item in asked):
                 missing.append(operation)
-        client.close()
     assert missing == []
 
 
