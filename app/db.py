@@ -146,15 +146,15 @@ def attempts_while_away(patience_s: float) -> Retrying:
     A commit whose answer was lost is attempted again too: what is attempted must be harmless the second time.
     """
     return Retrying(
-        retry=retry_if_exception(_is_away),
+        retry=retry_if_exception(is_away),
         wait=wait_exponential(multiplier=0.1, max=5.0),
         stop=stop_after_delay(patience_s),
         reraise=True,
     )
 
 
-def _is_away(error: BaseException) -> bool:
-    """A server that ends a session says so in words of its own; what they have in common is that the connection is gone."""
+def is_away(error: BaseException) -> bool:
+    """Whether the database did not answer, or ended the session: each with words of its own, but the connection is gone."""
     return isinstance(error, OperationalError) or (isinstance(error, DBAPIError) and error.connection_invalidated)
 
 

@@ -9,11 +9,12 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
+from app.db import is_away
 from app.errors import FieldProblem, ServiceError, json_pointer
 from app.storage import StorageError
 
@@ -90,9 +91,11 @@ def install_problem_handlers(app: FastAPI) -> None:
         logger.error("the object store failed", exc_info=error)
         return answer(request, ServiceError("storage_unavailable", "The object store does not answer; nothing was changed."))
 
-    @app.exception_handler(OperationalError)
+    @app.exception_handler(DBAPIError)
     @app.exception_handler(PoolTimeoutError)
     def _database_error(request: Request, error: Exception) -> ProblemResponse:
+        if not (isinstance(error, PoolTimeoutError) or is_away(error)):
+            raise error
         logger.error("the database failed", exc_info=error)
         # Whether anything was changed is not known: the answer to a commit may be all that was lost.
         return answer(request, ServiceError("database_unavailable", _DATABASE_AWAY))

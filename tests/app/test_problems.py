@@ -7,12 +7,16 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.orm import Session
 from starlette.testclient import TestClient
 
 import app
 from app.errors import ERRORS
+from app.jobs import service
+from app.jobs.models import Job
+from app.jobs.schemas import JobOut
 from app.services import Services
-from tests.app.driving import code_of, pointers_of
+from tests.app.driving import claim_job, code_of, make_ready, pointers_of, submit
 
 JSON = {"Content-Type": "application/json"}
 
@@ -136,6 +140,30 @@ def test_a_defect_is_answered_and_says_nothing_of_itself(client: TestClient, ser
     expected = (500, "internal_error") if services.engine.dialect.name == "postgresql" else (503, "database_unavailable")
     assert code_of(answer, expected[0]) == expected[1]
     assert "jobs" not in answer.text
+
+
+@pytest.mark.parametrize("settings", [pytest.param("servers", marks=pytest.mark.service)], indirect=True)
+def test_a_request_that_stood_still_until_the_database_ended_its_session_may_be_repeated(
+    client: TestClient, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = submit(client, make_ready(client, services))
+    claim_job(services, job_id)  # its runs are read after its row
+    present = service.present_job
+
+    def present_late(session: Session, job: Job) -> JobOut:
+        own = session.scalar(text("SELECT pg_backend_pid()"))
+        session.execute(text("SET LOCAL idle_in_transaction_session_timeout = 1"))
+        alive = text("SELECT count(*) FROM pg_stat_activity WHERE pid = :pid")
+        while True:
+            with services.sessions.begin() as other:
+                if not other.scalar(alive, {"pid": own}):
+                    break
+        return present(session, job)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(service, "present_job", present_late)
+        assert code_of(client.get(f"/v1/jobs/{job_id}"), 503) == "database_unavailable"
+    assert client.get(f"/v1/jobs/{job_id}").status_code == 200
 
 
 def test_the_catalogue_has_exactly_the_codes_that_are_used() -> None:
