@@ -155,7 +155,7 @@ def plan_distillation(spec: DistillationSpec, times: StepTimes) -> dict[str, flo
     """Return the seconds of every piece of a distillation, by name."""
     return {
         "teacher": _plan_teachers(spec, times) if spec.needs_teacher else 0.0,
-        "distillation": times.outer_step * _num_outer_steps(spec) + times.validation + _plan_random_reference(spec, times),
+        "distillation": _plan_loop(times.outer_step, _num_outer_steps(spec), times) + _plan_random_reference(spec, times),
         **_plan_judging(spec, times),
         "artifacts": times.artifacts,
     }
@@ -181,6 +181,11 @@ def _plan_teachers(spec: DistillationSpec, times: StepTimes) -> float:
     return times.real_step * spec.teacher.num_steps * (spec.teacher.num_trajectories or 1)
 
 
+def _plan_loop(step_s: float, num_steps: int, times: StepTimes) -> float:
+    """Return the seconds of a loop over synthetic data, the validation of its start included."""
+    return step_s * num_steps + times.validation
+
+
 def _num_outer_steps(spec: DistillationSpec) -> int:
     return spec.outer.num_steps or NUM_OUTER_STEPS["soft_tokens"]
 
@@ -191,7 +196,7 @@ def _plan_random_reference(spec: DistillationSpec, times: StepTimes) -> float:
 
 def _plan_judging(spec: DistillationSpec, times: StepTimes) -> dict[str, float]:
     planned: dict[str, float] = {
-        name: times.baseline_step(name) * (spec.baseline.num_steps or _num_outer_steps(spec))
+        name: _plan_loop(times.baseline_step(name), spec.baseline.num_steps or _num_outer_steps(spec), times)
         for name in list_learned_baselines(spec)
     }
     for key in list_trainings(spec):

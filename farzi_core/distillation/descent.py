@@ -21,8 +21,9 @@ from torch import Tensor
 
 from farzi_core.distillation.checkpoint import Checkpoint
 from farzi_core.distillation.setting import Setting
-from farzi_core.distillation.validation import measure_fresh_student, plan_validation
+from farzi_core.distillation.validation import measure_fresh_student
 from farzi_core.errors import NumericalError
+from farzi_core.evaluation.metrics import is_better
 from farzi_core.evaluation.training import SoftData
 from farzi_core.metagrad import AdamConfig, AdamState, adam_step, init_state
 from farzi_core.metagrad.vectors import ParamLayout
@@ -195,19 +196,19 @@ class SyntheticDescent:
             return None
         if self._best_value is None:
             # What the steps have to beat: the start, which is what is kept if none does.
-            self._best_value, _ = self._measure(self._distilled(self._best))
-        value, is_best = self._measure(self._distilled(self._average))
+            self._best_value = self._measure(self._best)
+        value = self._measure(self._average)
+        is_best = is_better(value, self._best_value, self._setting.metric)
         self._validations_since_best += 1
         if is_best:
             self._best_value, self._best, self._validations_since_best = value, self._average, 0
         return Validation(value, is_best)
 
-    def _measure(self, distilled: Distilled) -> tuple[float, bool]:
-        """Train one fresh student, and compare its best look with the best so far."""
-        setting = self._setting
-        plan = plan_validation(setting, distilled.inner_lr)
-        value = measure_fresh_student(setting, SoftData.of(distilled.synthetic, setting.spec.inner.batch_size), plan)
-        return value, plan.is_better(value, self._best_value)
+    def _measure(self, flat: Tensor) -> float:
+        """Return the best look of a fresh student trained on the synthetic data of a flat vector."""
+        setting, distilled = self._setting, self._distilled(flat)
+        data = SoftData.of(distilled.synthetic, setting.spec.inner.batch_size)
+        return measure_fresh_student(setting, data, distilled.inner_lr)
 
     def _distilled(self, flat: Tensor) -> Distilled:
         tensors = self._layout.name(flat)

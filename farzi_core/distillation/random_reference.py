@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from farzi_core.distillation.baselines.coresets import pick_random_sequences
 from farzi_core.distillation.setting import Setting
-from farzi_core.distillation.validation import measure_fresh_student, plan_validation
+from farzi_core.distillation.validation import measure_fresh_student
 from farzi_core.evaluation.training import HardData
 
 
@@ -19,4 +19,4 @@ def measure_random_sequences(setting: Setting) -> float:
     spec = setting.spec
     events = pick_random_sequences(setting, spec.synthetic.num_sequences, spec.synthetic.sequence_length)
     data = HardData(events.to(setting.device), spec.inner.batch_size or spec.synthetic.num_sequences)
-    return measure_fresh_student(setting, data, plan_validation(setting, spec.inner.lr))
+    return measure_fresh_student(setting, data, spec.inner.lr)

@@ -7,16 +7,12 @@ from farzi_core.evaluation.training import StudentTraining, TrainingData, Traini
 from farzi_core.work_plan import LOOKS_PER_VALIDATION
 
 
-def plan_validation(setting: Setting, lr: float) -> TrainingPlan:
-    """Return the rule of a validation: as many steps as the longest inner loop, at an inner learning rate."""
-    return TrainingPlan(setting.inner_adam(lr), setting.spec.inner.num_steps, LOOKS_PER_VALIDATION, None, setting.metric)
+def measure_fresh_student(setting: Setting, data: TrainingData, lr: float) -> float:
+    """Return the best look of a fresh student trained on ``data`` at an inner learning rate.
 
-
-def measure_fresh_student(setting: Setting, data: TrainingData, plan: TrainingPlan) -> float:
-    """Return the best look of a fresh student trained on ``data``.
-
-    Cost: ``plan.max_steps`` training steps and the looks.
+    Cost: as many training steps as the longest inner loop, and the looks.
     """
+    plan = TrainingPlan(setting.inner_adam(lr), setting.spec.inner.num_steps, LOOKS_PER_VALIDATION, None, setting.metric)
     training = StudentTraining(
         setting.student,
         data,

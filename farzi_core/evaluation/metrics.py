@@ -40,6 +40,11 @@ class Scores(Protocol):
         ...
 
 
+def is_better(value: float, other: float, metric: str) -> bool:
+    """Return whether one value of a metric beats another; equal ones do not."""
+    return value < other if metric in LOWER_IS_BETTER else value > other
+
+
 def summarise(scores: Scores) -> dict[str, float]:
     """Return every metric over all cases."""
     once = np.ones((1, scores.num_cases))

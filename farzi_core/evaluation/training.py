@@ -20,7 +20,7 @@ from farzi_core.distillation.checkpoint import Checkpoint
 from farzi_core.distillation.real_data import RealSequences
 from farzi_core.errors import NumericalError
 from farzi_core.evaluation.held_out import HeldOutCases
-from farzi_core.evaluation.metrics import LOWER_IS_BETTER, summarise
+from farzi_core.evaluation.metrics import is_better, summarise
 from farzi_core.metagrad import AdamConfig, AdamState, adam_step, init_state
 from farzi_core.metagrad.vectors import ParamLayout
 from farzi_core.seeding import derive_generator
@@ -124,9 +124,7 @@ class TrainingPlan:
         return max(1, self.max_steps // self.num_validations)
 
     def is_better(self, value: float, best: float | None) -> bool:
-        if best is None:
-            return True
-        return value < best if self.metric in LOWER_IS_BETTER else value > best
+        return best is None or is_better(value, best, self.metric)
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,8 @@ def compute_meta_gradient(
     Args:
         inner_loss: (params, synthetic, step) -> scalar tensor, differentiable twice; step counts from 0. A function of its
             arguments and of random numbers; steps may be computed again, and then get the same ones from torch's global
-            generators. A generator of the loss's own must be seeded by the step.
+            generators. A generator of the loss's own must be seeded by the step. Large products with a parameter and
+            ``logsumexp`` in it are differentiated by this engine's own formulas, unless ``product`` is forward over reverse.
         outer_loss: params -> scalar tensor.
         start_params: floating-point tensors of any shapes, one dtype and device.
         synthetic: floating-point tensors of any shapes.
