@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import replace
-from datetime import datetime
-from typing import Any
+from typing import Any, Unpack
 
 from farzi_client._async.artifacts import AsyncArtifacts
 from farzi_client._async.bound_job import AsyncBoundJob
@@ -15,7 +14,7 @@ from farzi_client._async.following import AsyncJobFollower, list_events
 from farzi_client._async.paging import get_page, iterate_pages
 from farzi_client._async.transport import AsyncTransport
 from farzi_client.errors import FarziClientError, JobFailed
-from farzi_client.jobs import JobKind, JobStatus, job_filters
+from farzi_client.jobs import JobFilters, read_filters
 from farzi_client.models import Comparison, Estimate, Job, JobEvent, MetricPoint, Page
 from farzi_client.transport import segment
 
@@ -110,63 +109,21 @@ class AsyncJobs:
         full = {**body, **{name: value for name, value in optional.items() if value is not None}}
         return self._bind(await self._transport.post(PATH, full, idempotency_key=idempotency_key))
 
-    def list(
-        self,
-        *,
-        status: JobStatus | Sequence[JobStatus] | None = None,
-        kind: JobKind | None = None,
-        dataset_id: str | None = None,
-        source_job_id: str | None = None,
-        created_after: datetime | None = None,
-        created_before: datetime | None = None,
-        metadata: Mapping[str, str] | None = None,
-    ) -> AsyncIterator[AsyncBoundJob]:
+    def list(self, **filters: Unpack[JobFilters]) -> AsyncIterator[AsyncBoundJob]:
         """Yield every job that passes all filters, newest first, page after page.
 
         Args:
-            status: this one, or any of several.
-            kind: what the job does.
-            dataset_id: of the data.
-            source_job_id: evaluations of this distillation.
-            created_after: created at this moment or later; needs a time zone.
-            created_before: created before this moment; needs a time zone.
-            metadata: labels that the job has to have.
+            **filters: ``status``, ``kind``, ``dataset_id``, ``source_job_id``, ``created_after``, ``created_before`` and
+                ``metadata``, as :class:`farzi_client.jobs.JobFilters` describes them.
         """
-        filters = job_filters(
-            status=status,
-            kind=kind,
-            dataset_id=dataset_id,
-            source_job_id=source_job_id,
-            created_after=created_after,
-            created_before=created_before,
-            metadata=metadata,
-        )
-        return self._bind_each(iterate_pages(self._transport, PATH, AsyncBoundJob, filters))
+        return self._bind_each(iterate_pages(self._transport, PATH, AsyncBoundJob, read_filters(filters)))
 
     async def list_page(
-        self,
-        *,
-        status: JobStatus | Sequence[JobStatus] | None = None,
-        kind: JobKind | None = None,
-        dataset_id: str | None = None,
-        source_job_id: str | None = None,
-        created_after: datetime | None = None,
-        created_before: datetime | None = None,
-        metadata: Mapping[str, str] | None = None,
-        limit: int = 20,
-        cursor: str | None = None,
+        self, *, limit: int = 20, cursor: str | None = None, **filters: Unpack[JobFilters]
     ) -> Page[AsyncBoundJob]:
         """Return one page of what :meth:`list` yields."""
-        filters = job_filters(
-            status=status,
-            kind=kind,
-            dataset_id=dataset_id,
-            source_job_id=source_job_id,
-            created_after=created_after,
-            created_before=created_before,
-            metadata=metadata,
-        )
-        page = await get_page(self._transport, PATH, AsyncBoundJob, {**filters, "limit": limit, "cursor": cursor})
+        query = {**read_filters(filters), "limit": limit, "cursor": cursor}
+        page = await get_page(self._transport, PATH, AsyncBoundJob, query)
         return replace(page, data=tuple(job.bind(self, self._artifacts) for job in page.data))
 
     async def get(self, job_id: str) -> AsyncBoundJob:

@@ -6,8 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
-from datetime import datetime
-from typing import Any
+from typing import Any, Unpack
 
 from farzi_client._sync.artifacts import Artifacts
 from farzi_client._sync.bound_job import BoundJob
@@ -16,7 +15,7 @@ from farzi_client._sync.following import JobFollower, list_events
 from farzi_client._sync.paging import get_page, iterate_pages
 from farzi_client._sync.transport import Transport
 from farzi_client.errors import FarziClientError, JobFailed
-from farzi_client.jobs import JobKind, JobStatus, job_filters
+from farzi_client.jobs import JobFilters, read_filters
 from farzi_client.models import Comparison, Estimate, Job, JobEvent, MetricPoint, Page
 from farzi_client.transport import segment
 
@@ -111,63 +110,19 @@ class Jobs:
         full = {**body, **{name: value for name, value in optional.items() if value is not None}}
         return self._bind(self._transport.post(PATH, full, idempotency_key=idempotency_key))
 
-    def list(
-        self,
-        *,
-        status: JobStatus | Sequence[JobStatus] | None = None,
-        kind: JobKind | None = None,
-        dataset_id: str | None = None,
-        source_job_id: str | None = None,
-        created_after: datetime | None = None,
-        created_before: datetime | None = None,
-        metadata: Mapping[str, str] | None = None,
-    ) -> Iterator[BoundJob]:
+    def list(self, **filters: Unpack[JobFilters]) -> Iterator[BoundJob]:
         """Yield every job that passes all filters, newest first, page after page.
 
         Args:
-            status: this one, or any of several.
-            kind: what the job does.
-            dataset_id: of the data.
-            source_job_id: evaluations of this distillation.
-            created_after: created at this moment or later; needs a time zone.
-            created_before: created before this moment; needs a time zone.
-            metadata: labels that the job has to have.
+            **filters: ``status``, ``kind``, ``dataset_id``, ``source_job_id``, ``created_after``, ``created_before`` and
+                ``metadata``, as :class:`farzi_client.jobs.JobFilters` describes them.
         """
-        filters = job_filters(
-            status=status,
-            kind=kind,
-            dataset_id=dataset_id,
-            source_job_id=source_job_id,
-            created_after=created_after,
-            created_before=created_before,
-            metadata=metadata,
-        )
-        return self._bind_each(iterate_pages(self._transport, PATH, BoundJob, filters))
+        return self._bind_each(iterate_pages(self._transport, PATH, BoundJob, read_filters(filters)))
 
-    def list_page(
-        self,
-        *,
-        status: JobStatus | Sequence[JobStatus] | None = None,
-        kind: JobKind | None = None,
-        dataset_id: str | None = None,
-        source_job_id: str | None = None,
-        created_after: datetime | None = None,
-        created_before: datetime | None = None,
-        metadata: Mapping[str, str] | None = None,
-        limit: int = 20,
-        cursor: str | None = None,
-    ) -> Page[BoundJob]:
+    def list_page(self, *, limit: int = 20, cursor: str | None = None, **filters: Unpack[JobFilters]) -> Page[BoundJob]:
         """Return one page of what :meth:`list` yields."""
-        filters = job_filters(
-            status=status,
-            kind=kind,
-            dataset_id=dataset_id,
-            source_job_id=source_job_id,
-            created_after=created_after,
-            created_before=created_before,
-            metadata=metadata,
-        )
-        page = get_page(self._transport, PATH, BoundJob, {**filters, "limit": limit, "cursor": cursor})
+        query = {**read_filters(filters), "limit": limit, "cursor": cursor}
+        page = get_page(self._transport, PATH, BoundJob, query)
         return replace(page, data=tuple(job.bind(self, self._artifacts) for job in page.data))
 
     def get(self, job_id: str) -> BoundJob:

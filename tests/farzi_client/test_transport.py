@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -163,6 +164,19 @@ def test_a_proxy_for_the_world_outside_is_not_asked_for_this_machine(
     server.on("GET", "/v1/jobs/job_1", reply(JOB))
     with Client("fz_test", base_url=server.url) as client:
         assert client.jobs.get("job_1").id == "job_1"
+
+
+def test_jobs_are_filtered_only_by_what_there_is(server: UnrulyServer, client: Client) -> None:
+    server.on("GET", "/v1/jobs", reply({"data": [JOB], "has_more": False}))
+    at = datetime(2026, 1, 31, tzinfo=UTC)
+    options = {"status": "queued", "kind": None, "created_after": at, "metadata": {"team": "rec"}}
+    assert [job.id for job in client.jobs.list(**options)] == ["job_1"]  # type: ignore[arg-type]
+    assert [job.id for job in client.jobs.list_page(limit=5, **options).data] == ["job_1"]  # type: ignore[arg-type]
+    filters = {"status": ["queued"], "created_after": [at.isoformat()], "metadata[team]": ["rec"]}
+    asked = [parse_qs(urlsplit(item.path).query) for item in server.received]
+    assert asked == [{"limit": ["100"], **filters}, {"limit": ["5"], **filters}]
+    with pytest.raises(TypeError, match="filtered by state; by status, kind"):
+        client.jobs.list(state="queued")  # type: ignore[call-arg]
 
 
 def test_an_id_cannot_leave_its_place_in_the_path(server: UnrulyServer, client: Client) -> None:
