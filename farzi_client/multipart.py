@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from farzi_client.models import MissingPart, Upload
-from farzi_client.uploading import CHUNK_BYTES
+from farzi_client.uploading import read_chunks
 
 DEFAULT_PART_BYTES = 16 << 20
 MAX_PARTS = 1000
@@ -36,7 +35,7 @@ class FilePlan:
         whole, digests = hashlib.sha256(), []
         for offset in range(0, size_bytes, part_bytes):
             digest = hashlib.sha256()
-            for chunk in read_part(path, offset, min(part_bytes, size_bytes - offset)):
+            for chunk in read_chunks(path, min(part_bytes, size_bytes - offset), offset):
                 whole.update(chunk)
                 digest.update(chunk)
             digests.append(digest.hexdigest())
@@ -64,12 +63,3 @@ class FilePlan:
             size_bytes=min(self.part_size_bytes, self.size_bytes - offset),
             url=f"{path}/parts/{number}",
         )
-
-
-def read_part(path: Path, offset: int, size_bytes: int) -> Iterator[bytes]:
-    """Yield a part of a file, in constant memory."""
-    with path.open("rb") as file:
-        file.seek(offset)
-        while size_bytes and (chunk := file.read(min(CHUNK_BYTES, size_bytes))):
-            size_bytes -= len(chunk)
-            yield chunk

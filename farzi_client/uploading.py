@@ -24,10 +24,10 @@ def content_digest(digest: bytes) -> str:
     return f"sha-256=:{base64.b64encode(digest).decode()}:"
 
 
-def read_chunks(path: Path, size_bytes: int) -> Iterator[bytes]:
-    """Yield the first ``size_bytes`` of a file: a file that grows meanwhile must not outrun its ``Content-Length``."""
-    sent = 0
+def read_chunks(path: Path, size_bytes: int, offset_bytes: int = 0) -> Iterator[bytes]:
+    """Yield ``size_bytes`` of a file and no more: one that grows meanwhile must not outrun its ``Content-Length``."""
     with path.open("rb") as file:
-        while chunk := file.read(min(CHUNK_BYTES, size_bytes - sent)):
+        file.seek(offset_bytes)
+        while chunk := file.read(min(CHUNK_BYTES, size_bytes)):
+            size_bytes -= len(chunk)
             yield chunk
-            sent += len(chunk)

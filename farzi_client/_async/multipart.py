@@ -15,7 +15,7 @@ from farzi_client.errors import ApiError, ConnectionFailed, FarziClientError, Up
 from farzi_client.models import Dataset, MissingPart, Upload
 from farzi_client.multipart import FilePlan
 from farzi_client.transport import segment
-from farzi_client.uploading import ByteProgress
+from farzi_client.uploading import ByteProgress, read_chunks
 
 
 class AsyncPartedUpload:
@@ -94,7 +94,7 @@ class AsyncPartedUpload:
     async def _send_part(self, plan: FilePlan, part: MissingPart) -> None:
         headers: Mapping[str, str] = {**part.headers, "Content-Length": str(part.size_bytes)}
         await self._transport.put_part(
-            part.url, lambda: iterate(multipart.read_part(plan.path, part.offset_bytes, part.size_bytes)), headers
+            part.url, lambda: iterate(read_chunks(plan.path, part.size_bytes, part.offset_bytes)), headers
         )
         with self._lock:
             self._num_bytes += part.size_bytes
