@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from os import PathLike
 from pathlib import Path
@@ -13,7 +12,7 @@ from farzi_client._async.multipart import AsyncPartedUpload
 from farzi_client._async.paging import get_page, iterate_pages
 from farzi_client._async.transport import AsyncTransport
 from farzi_client.datasets import FIRST_POLL_S, LONGEST_POLL_S, PARTS_FROM_BYTES, DataFormat, Task, describe_invalid
-from farzi_client.errors import ApiError, DatasetInvalid, FarziClientError, WaitTimeout
+from farzi_client.errors import ApiError, DatasetInvalid, FarziClientError
 from farzi_client.following import Patience
 from farzi_client.models import Dataset, Page, Upload
 from farzi_client.transport import segment
@@ -175,16 +174,13 @@ class AsyncDatasets:
             DatasetInvalid: the file is not what it was declared to be; the message names the first bad rows.
             WaitTimeout: it is still not validated after ``timeout_s`` seconds.
         """
-        give_up_at = None if timeout_s is None else time.monotonic() + timeout_s
         poll_s, patience = FIRST_POLL_S, Patience(dataset_id, timeout_s)
         while (dataset := await self._get_patiently(dataset_id, patience)).status not in {"ready", "invalid"}:
             if dataset.status == "awaiting_upload":
                 raise FarziClientError(f"{dataset_id} still awaits its upload: there is nothing to wait for")
             if on_poll is not None:
                 await call(on_poll, dataset)
-            if give_up_at is not None and time.monotonic() + poll_s > give_up_at:
-                raise WaitTimeout(f"{dataset_id} is still {dataset.status} after {timeout_s:g} s; wait longer")
-            await sleep(poll_s)
+            await sleep(min(poll_s, patience.remaining_s()))
             poll_s = min(poll_s * 1.5, LONGEST_POLL_S)
         if dataset.status == "invalid":
             raise DatasetInvalid(describe_invalid(dataset, await self.report(dataset.id)), dataset)
