@@ -127,7 +127,7 @@ class AsyncArtifacts:
             MissingExtra: the library is not installed.
             FarziClientError: the job has no sequences (yet).
         """
-        chosen = choose_library(library)
+        chosen = await in_thread(choose_library, library)
         with tempfile.TemporaryDirectory(prefix="farzi-") as directory:
             path = await self.download(job_id, SEQUENCES_NAME, directory, draws=draws, seed=seed)
             return await in_thread(read_sequences, path, chosen)

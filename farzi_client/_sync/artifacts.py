@@ -128,7 +128,7 @@ class Artifacts:
             MissingExtra: the library is not installed.
             FarziClientError: the job has no sequences (yet).
         """
-        chosen = choose_library(library)
+        chosen = in_thread(choose_library, library)
         with tempfile.TemporaryDirectory(prefix="farzi-") as directory:
             path = self.download(job_id, SEQUENCES_NAME, directory, draws=draws, seed=seed)
             return in_thread(read_sequences, path, chosen)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -43,7 +43,7 @@ def for_each(function: Each[T], items: Iterable[T], *, limit: int) -> None:
     with ThreadPoolExecutor(limit, thread_name_prefix="farzi") as pool:
         waiting = [pool.submit(function, item) for item in items]
         try:
-            for done in waiting:
+            for done in as_completed(waiting):
                 done.result()
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
