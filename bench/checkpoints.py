@@ -26,7 +26,7 @@ from bench.data_sets import add_data_arguments, read_data_set
 from farzi_core.data.sequences import SequenceDataset
 from farzi_core.presets import resolve_spec
 from tests.chaos.cluster import SHIPPED_TIMES, Cluster, running_server_cluster
-from tests.services.rows import add_dataset, add_job
+from tests.services.rows import add_job
 
 RESULTS = Path(__file__).parent / "results" / "checkpoints.json"
 INTERVALS_S = (SHIPPED_TIMES["checkpoint_interval_s"], 1.0)
@@ -73,21 +73,10 @@ def measure(dataset: SequenceDataset, outer_steps: int, interval_s: float) -> di
 
 def submit(cluster: Cluster, dataset: SequenceDataset, outer_steps: int, directory: Path) -> str:
     """Queue a distillation of the data."""
-    path = directory / "canonical.parquet"
-    dataset.write_parquet(path)
-    summary = dataset.summary()
+    dataset_id = cluster.add_ready_dataset(directory, dataset)
     spec = resolve_spec(dataset.task, {"preset": "quick", "outer": {"num_steps": outer_steps}}).model_dump(mode="json")
     with cluster.session_factory.begin() as session:
-        row = add_dataset(
-            session,
-            sha256="0" * 64,
-            num_sequences=summary.num_sequences,
-            num_events=summary.num_events,
-            vocab_size=summary.vocab_size,
-        )
-        row.canonical_key = f"datasets/{row.id}/1/canonical.parquet"
-        cluster.store.put_file(row.canonical_key, path)
-        return add_job(session, session.get_one(Dataset, row.id), spec=spec).id
+        return add_job(session, session.get_one(Dataset, dataset_id), spec=spec).id
 
 
 def share_in(log: str) -> float:

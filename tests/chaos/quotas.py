@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 from app.clock import database_now
@@ -22,21 +22,32 @@ Sums = dict[str, float]
 
 def find_differences(settings: Settings, evidence: Evidence, objects: ObjectReader) -> Iterator[str]:
     """Yield a sentence for each sum of a tenant that is not what it should be."""
+    tenants = sorted({row["tenant_id"] for table in ("jobs", "datasets") for row in evidence.tables[table]})
+    now, counted = _count(settings, tenants)
+    for tenant_id in tenants:
+        for name, value in _recompute(evidence, objects, tenant_id, now).items():
+            said = counted[tenant_id][name]
+            if abs(said - value) > (ROUNDING_S if name.endswith("seconds") else 0):
+                yield f"{tenant_id}: {said} {name} are counted, and there are {value}"
+
+
+def _count(settings: Settings, tenants: Iterable[str]) -> tuple[datetime, dict[str, Sums]]:
+    """Return the database's time and what the service counts at it; no object is read meanwhile, which may take long."""
     engine = make_engine(settings)
     with make_reading_session_factory(engine)() as session:
         now = database_now(session)
-        for tenant_id in sorted({row["tenant_id"] for table in ("jobs", "datasets") for row in evidence.tables[table]}):
-            said: Sums = {
+        counted: dict[str, Sums] = {
+            tenant_id: {
                 "stored bytes": usage.count_stored_bytes(session, tenant_id),
                 "reserved bytes": usage.count_reserved_bytes(session, tenant_id),
                 "data sets": usage.count_datasets(session, tenant_id),
                 "active jobs": usage.count_active_jobs(session, tenant_id),
                 **{f"{queue} seconds": usage.sum_month_seconds(session, tenant_id, queue, now) for queue in QUEUES},
             }
-            for name, value in _recompute(evidence, objects, tenant_id, now).items():
-                if abs(said[name] - value) > (ROUNDING_S if name.endswith("seconds") else 0):
-                    yield f"{tenant_id}: {said[name]} {name} are counted, and there are {value}"
+            for tenant_id in tenants
+        }
     engine.dispose()
+    return now, counted
 
 
 def _recompute(evidence: Evidence, objects: ObjectReader, tenant_id: str, now: datetime) -> Sums:
