@@ -12,6 +12,8 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
+from app.settings import Settings
+from tests.app.driving import ADMIN_KEY, RunningServer, running_in_thread
 from tests.services.processes import service_missing
 
 FLAGS = (
@@ -99,6 +101,14 @@ def chromium() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=path, args=list(FLAGS))
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """A service without workers: what is uploaded stays to be validated, and jobs stay queued unless a test runs them."""
+    fields = {"data_dir": tmp_path_factory.mktemp("data"), "bootstrap_api_key": ADMIN_KEY, "rate_limit_per_s": 0}
+    with running_in_thread(Settings.model_validate(fields)) as running:
+        yield running
 
 
 @pytest.fixture

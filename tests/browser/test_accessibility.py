@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,9 +10,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from app.settings import Settings
 from tests.app.dashboard.publishing import MARKUP, make_ready_with_report, make_refused, publish_result, run_a_little
-from tests.app.driving import ADMIN, ADMIN_KEY, CONTENT, RunningServer, claim_job, declare, running_in_thread, submit
+from tests.app.driving import ADMIN, ADMIN_KEY, CONTENT, RunningServer, claim_job, declare, submit
 from tests.browser.conftest import DESKTOP, PHONE, Tab, open_tab
 
 PAGES = (
@@ -45,13 +43,6 @@ SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 OF_THEME = {"runOnly": ["color-contrast", "link-in-text-block"]}
 MOST_STOPS = 150
 TOO_WIDE = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    fields = {"data_dir": tmp_path_factory.mktemp("data"), "bootstrap_api_key": ADMIN_KEY, "rate_limit_per_s": 0}
-    with running_in_thread(Settings.model_validate(fields)) as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

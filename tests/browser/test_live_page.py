@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -13,18 +12,10 @@ from app.jobs.events import EventType
 from app.jobs.leases import Lease, claim
 from app.jobs.progress import JobWriter
 from app.services import Services
-from app.settings import Settings
-from tests.app.driving import ADMIN, ADMIN_KEY, RunningServer, make_ready, running_in_thread, submit, succeed
+from tests.app.driving import ADMIN, ADMIN_KEY, RunningServer, make_ready, submit, succeed
 from tests.browser.conftest import DESKTOP, PHONE, open_tab
 
 FULL_DATA = {"full_data_validation_ndcg@10": 0.5, "random_validation_ndcg@10": 0.1}
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    fields = {"data_dir": tmp_path_factory.mktemp("data"), "bootstrap_api_key": ADMIN_KEY, "rate_limit_per_s": 0}
-    with running_in_thread(Settings.model_validate(fields)) as running:
-        yield running
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,7 @@ import httpx
 import pytest
 from playwright.sync_api import Page, Request, Route, expect
 
-from app.settings import Settings
-from tests.app.driving import ADMIN, ADMIN_KEY, CONTENT, RunningServer, running_in_thread
+from tests.app.driving import ADMIN, ADMIN_KEY, CONTENT, RunningServer
 from tests.browser.conftest import Tab
 
 PART_BYTES = 8 << 20
@@ -23,14 +21,6 @@ SECOND_PART = re.compile(r"/uploads/upl_[^/]+/parts/2$")
 COMPLETE = re.compile(r"/uploads/upl_[^/]+/complete$")
 BROKEN_BODY = "The connection broke. Upload again to start anew."
 BROKEN_PARTS = "The connection broke. Upload again to send what is missing."
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    """A service without workers: what is uploaded stays to be validated."""
-    fields = {"data_dir": tmp_path_factory.mktemp("data"), "bootstrap_api_key": ADMIN_KEY, "rate_limit_per_s": 0}
-    with running_in_thread(Settings.model_validate(fields)) as running:
-        yield running
 
 
 @pytest.fixture
