@@ -23,13 +23,12 @@ router = APIRouter(prefix="/dashboard", route_class=PageRoute, include_in_schema
 def show_usage(request: Request, caller: JobReader, services: InServices) -> Response:
     """Show what the team stores and runs, and its limits."""
     usage = account_endpoints.get_usage(caller, services)
-    month = max(usage.run_seconds_by_month, default="")
     return show(
         request,
         "usage.html.j2",
         usage=usage,
         charts=_draw_days(usage),
-        this_month=usage.run_seconds_by_month.get(month, {}),
+        this_month=usage.run_seconds_by_month.get(f"{usage.at:%Y-%m}", {}),
         is_admin=caller.has(Scope.ADMIN),
     )
 

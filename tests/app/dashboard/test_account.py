@@ -7,11 +7,14 @@ from datetime import timedelta
 
 import pytest
 from fastapi import FastAPI
+from sqlalchemy import select
 from starlette.testclient import TestClient
 
 from app.clock import database_now
 from app.jobs.models import Run
+from app.jobs.states import RunOutcome
 from app.services import Services
+from app.tenants.usage import begin_of_month
 from tests.app.dashboard.browsing import Browser, Markup
 from tests.app.dashboard.publishing import make_ready_with_report
 from tests.app.driving import ADMIN, ADMIN_KEY, claim_job, submit
@@ -29,7 +32,17 @@ def test_usage_shows_what_is_used_and_what_ran(browser: Browser, client: TestCli
     dataset_id = make_ready_with_report(client, services, "used")
     lease = claim_job(services, submit(client, dataset_id))
     with services.sessions.begin() as session:
-        session.query(Run).filter_by(job_id=lease.job_id).update({"started_at": database_now(session) - timedelta(seconds=90)})
+        month = begin_of_month(database_now(session))
+        for run in session.scalars(select(Run)):
+            run.started_at, run.ended_at = month - timedelta(hours=2), month - timedelta(hours=1)
+            run.outcome = RunOutcome.SUCCEEDED
+    assert browser.look("/dashboard/usage").text.count("this month 0 ms") == 2, "what ran before it is not of this month"
+    with services.sessions.begin() as session:
+        began_at = database_now(session) - timedelta(seconds=90)
+        for run in session.scalars(select(Run)):
+            run.started_at = run.ended_at = began_at
+            if run.job_id == lease.job_id:
+                run.ended_at = run.outcome = None
     used = client.get("/v1/usage").json()
     page = browser.look("/dashboard/usage")
     assert f"Data sets {used['datasets']} " in page.text
