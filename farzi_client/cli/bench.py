@@ -7,8 +7,6 @@ import importlib
 import time
 from typing import Any
 
-import typer  # noqa: F401  the command's annotations are read at run time
-
 from farzi_client.cli.listing import Listing
 from farzi_client.cli.output import JsonOption, Output, QuietOption
 from farzi_client.cli.progress import progress_bar
