@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from app.dashboard.page_route import InForm, PageRoute, begin_post, redirect
-from app.dashboard.pages import show
+from app.dashboard.pages import show_form
 from app.dashboard.schema_form import make_sections
 from app.dashboard.spec_builder import SpecBuilder, arrange, ask_estimate
 from app.datasets import endpoints as dataset_endpoints
@@ -85,12 +85,11 @@ def _show(
     estimate: dict[str, Any] | None = None,
     error: ServiceError | None = None,
 ) -> Response:
-    return show(
+    return show_form(
         request,
         "job_evaluate.html.j2",
-        status=200 if error is None else error.kind.status,
+        error,
         builder=builder,
         estimate=estimate,
-        error=error,
         problem_of=builder.problems_by_field(error),
     )

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Query, Request, Response
 from app.clock import database_now
 from app.dashboard.forms import Form, validate
 from app.dashboard.page_route import InForm, PageRoute, begin_post, redirect
-from app.dashboard.pages import show
+from app.dashboard.pages import show, show_form
 from app.dependencies import Admin, InServices
 from app.errors import FieldProblem, ServiceError
 from app.pagination import PageQuery
@@ -67,16 +67,15 @@ def _show_keys(
     filled_in: dict[str, str],
     error: ServiceError | None = None,
 ) -> Response:
-    return show(
+    return show_form(
         request,
         "keys.html.j2",
-        status=200 if error is None else error.kind.status,
+        error,
         page=endpoints.list_api_keys(page, caller, services),
         is_first=page.cursor is None,
         scopes=list(Scope),
         chosen={name.removeprefix("scope.") for name in filled_in if name.startswith("scope.")} if filled_in else USUAL_SCOPES,
         filled_in=filled_in,
-        error=error,
         own_key_id=caller.key_id,
     )
 

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from app.dashboard.forms import Form
 from app.dashboard.page_route import InForm, PageRoute, begin_post, redirect
-from app.dashboard.pages import show
+from app.dashboard.pages import show, show_form
 from app.dashboard.schema_form import make_sections
 from app.dashboard.spec_builder import SpecBuilder, arrange, ask_estimate
 from app.datasets import endpoints as dataset_endpoints
@@ -111,14 +111,13 @@ def _make_builder(
 def _show(
     request: Request, builder: DistillationBuilder, *, estimate: dict[str, Any] | None = None, error: ServiceError | None = None
 ) -> Response:
-    return show(
+    return show_form(
         request,
         TEMPLATE,
-        status=200 if error is None else error.kind.status,
+        error,
         builder=builder,
         presets=PRESET_NAMES,
         estimate=estimate,
-        error=error,
         problem_of=builder.problems_by_field(error),
     )
 

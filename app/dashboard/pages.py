@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from app.dashboard.formatting import FILTERS, percent
 from app.dashboard.forms import CSRF_FIELD, IDEMPOTENCY_FIELD
 from app.dashboard.static_files import url_of
+from app.errors import ServiceError
 from app.jobs.schemas import JobOut
 
 THEME_COOKIE = "farzi_theme"
@@ -88,3 +89,8 @@ def render(request: Request, template: str, **context: Any) -> str:
 def show(request: Request, template: str, *, status: int = 200, **context: Any) -> HTMLResponse:
     """Return the answer that shows a template."""
     return HTMLResponse(render(request, template, **context), status, PAGE_HEADERS)
+
+
+def show_form(request: Request, template: str, error: ServiceError | None, **context: Any) -> HTMLResponse:
+    """Return a page with a form; where the form was refused, it says why and has the status of the refusal."""
+    return show(request, template, status=200 if error is None else error.kind.status, error=error, **context)

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from app.dashboard.forms import Form, validate
 from app.dashboard.page_route import InForm, PageRoute, begin_post, redirect
-from app.dashboard.pages import show
+from app.dashboard.pages import show, show_form
 from app.dependencies import Admin, InServices
 from app.errors import ServiceError
 from app.pagination import PageQuery
@@ -106,15 +106,14 @@ def _show_list(
     filled_in: dict[str, str],
     error: ServiceError | None = None,
 ) -> Response:
-    return show(
+    return show_form(
         request,
         "webhooks.html.j2",
-        status=200 if error is None else error.kind.status,
+        error,
         page=endpoints.list_webhook_endpoints(page, caller, services),
         is_first=page.cursor is None,
         event_types=_chosen_types(),
         filled_in=filled_in,
-        error=error,
     )
 
 
