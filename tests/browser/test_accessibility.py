@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.app.dashboard.publishing import MARKUP, make_ready_with_report, make_refused, publish_result, run_a_little
 from tests.app.driving import ADMIN, ADMIN_KEY, CONTENT, RunningServer, claim_job, declare, submit
-from tests.browser.conftest import DESKTOP, PHONE, Tab, open_tab
+from tests.browser.conftest import DESKTOP, PATIENCE_S, PHONE, Tab, open_tab
 
 PAGES = (
     "/",
@@ -48,7 +48,7 @@ TOO_WIDE = "document.documentElement.scrollWidth - document.documentElement.clie
 @pytest.fixture(scope="module")
 def ids(server: RunningServer, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """One of everything that has a page, with names that try what they can."""
-    with httpx.Client(base_url=server.url, headers=ADMIN) as client:
+    with httpx.Client(base_url=server.url, headers=ADMIN, timeout=PATIENCE_S) as client:
         ready = make_ready_with_report(client, server.services)
         done = publish_result(client, server.services, ready, tmp_path_factory.mktemp("result"), metadata={"name": "done"})
         running = submit(client, ready)

@@ -13,14 +13,14 @@ from app.jobs.leases import Lease, claim
 from app.jobs.progress import JobWriter
 from app.services import Services
 from tests.app.driving import ADMIN, ADMIN_KEY, RunningServer, make_ready, submit, succeed
-from tests.browser.conftest import DESKTOP, PHONE, open_tab
+from tests.browser.conftest import DESKTOP, PATIENCE_S, PHONE, open_tab
 
 FULL_DATA = {"full_data_validation_ndcg@10": 0.5, "random_validation_ndcg@10": 0.1}
 
 
 @pytest.fixture
 def job_id(server: RunningServer) -> str:
-    with httpx.Client(base_url=server.url, headers=ADMIN, timeout=60) as client:
+    with httpx.Client(base_url=server.url, headers=ADMIN, timeout=PATIENCE_S) as client:
         return submit(client, make_ready(client, server.services), metadata={"name": "followed"})
 
 
@@ -56,7 +56,7 @@ def run(page: Page, services: Services, job_id: str, directory: Path) -> None:
     expect(charts).to_contain_text("12,376")
     expect(page.locator("[data-part=progress]")).to_contain_text("30 of 40 steps")
     expect(events).to_contain_text("checkpoint.written step 30")
-    with httpx.Client(base_url=f"http://{page.url.split('/')[2]}", headers=ADMIN, timeout=60) as client:
+    with httpx.Client(base_url=f"http://{page.url.split('/')[2]}", headers=ADMIN, timeout=PATIENCE_S) as client:
         assert client.post(f"/v1/jobs/{job_id}/pause").status_code == 200
     expect(state).to_contain_text("pause requested")
     directory.mkdir(exist_ok=True)
@@ -79,7 +79,7 @@ def test_nothing_moves_while_a_job_is_followed(
 
 
 def test_focus_stays_where_it_is_while_the_page_renews_itself(chromium: Browser, server: RunningServer, job_id: str) -> None:
-    with open_tab(chromium) as tab, httpx.Client(base_url=server.url, headers=ADMIN, timeout=60) as client:
+    with open_tab(chromium) as tab, httpx.Client(base_url=server.url, headers=ADMIN, timeout=PATIENCE_S) as client:
         begin(server.services, job_id)
         tab.enter(server.url, ADMIN_KEY)
         tab.page.goto(f"{server.url}/dashboard/jobs/{job_id}")

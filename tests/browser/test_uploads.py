@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Page, Request, Route, expect
 
 from tests.app.driving import ADMIN, ADMIN_KEY, CONTENT, RunningServer
-from tests.browser.conftest import Tab
+from tests.browser.conftest import PATIENCE_S, Tab
 
 PART_BYTES = 8 << 20
 SIZE_BYTES = 2 * PART_BYTES + 1000
@@ -78,7 +78,7 @@ def sent_parts(page: Page) -> list[str]:
 
 
 def ask(server: RunningServer, path: str) -> Any:
-    answer = httpx.get(f"{server.url}/v1{path}", headers=ADMIN)
+    answer = httpx.get(f"{server.url}/v1{path}", headers=ADMIN, timeout=PATIENCE_S)
     assert answer.status_code == 200, answer.text
     return answer.json()
 
