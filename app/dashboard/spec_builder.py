@@ -1,4 +1,4 @@
-"""What the builders of both kinds of jobs share: their fields, what was filled in, and which problem belongs to which field."""
+"""What the builders of both kinds share: their fields, what was filled in, which problem is of which field, the estimate."""
 
 from __future__ import annotations
 
