@@ -56,7 +56,7 @@ def running_in_thread(settings: Settings) -> Iterator[RunningServer]:
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
-    give_up_at = time.monotonic() + 20
+    give_up_at = time.monotonic() + 60
     while not server.started:
         assert thread.is_alive(), "the server ended"
         assert time.monotonic() < give_up_at, "the server did not start"

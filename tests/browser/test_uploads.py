@@ -100,6 +100,16 @@ def break_second_part(page: Page, path: Path) -> None:
     page.unroute(SECOND_PART)
 
 
+def test_an_answer_that_is_not_the_services_can_be_tried_again(page: Page) -> None:
+    page.route(BODY, lambda route: route.fulfill(status=200, body="<html>somebody's proxy</html>"))
+    choose(page, "small.csv")
+    press(page)
+    expect(page.get_by_role("alert")).to_have_text("The service answered with status 200. Try again.")
+    page.unroute(BODY)
+    press(page)
+    is_stored(page)
+
+
 def test_an_upload_that_breaks_off_says_so_and_goes_on(page: Page) -> None:
     choose(page, "slow.csv")
     page.route(BODY, hold)

@@ -26,11 +26,14 @@ export function send(method, target, body, { signal, type = "application/octet-s
     request.setRequestHeader("X-CSRF-Token", csrfToken());
     request.upload.addEventListener("progress", (event) => onProgress(event.loaded));
     request.addEventListener("load", () => {
-      if (request.status < 300) {
-        resolve(JSON.parse(request.responseText));
-      } else {
-        reject(problemOf(request.status, request.responseText));
+      try {
+        if (request.status < 300) {
+          return resolve(JSON.parse(request.responseText));
+        }
+      } catch {
+        // not the service's own words, but those of something before it
       }
+      reject(problemOf(request.status, request.responseText));
     });
     request.addEventListener("error", () => reject(failure(BROKEN, "The connection broke.")));
     request.addEventListener("abort", () => reject(failure(STOPPED, "Stopped.")));
