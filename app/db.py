@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import JSON, DateTime, Dialect, Engine, MetaData, create_engine, event
@@ -70,9 +70,10 @@ def new_id(prefix: str) -> str:
     return f"{prefix}_{uuid7().hex}"
 
 
-def first_id_at(prefix: str, moment: datetime) -> str:
-    """Return the least id that :func:`new_id` can have made at ``moment``."""
-    milliseconds = max(0, min(int(moment.timestamp() * 1000), 2**48 - 1))
+def first_id_at(prefix: str, moment: datetime, *, skew: timedelta = timedelta(0)) -> str:
+    """Return the least id that :func:`new_id` can have made at ``moment``, by a clock that is off by ``skew``."""
+    # Counted in seconds: at an end of the calendar there is no time to add the skew to.
+    milliseconds = max(0, min(int((moment.timestamp() + skew.total_seconds()) * 1000), 2**48 - 1))
     return f"{prefix}_{milliseconds:012x}"
 
 

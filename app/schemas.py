@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Generic, TypeVar
 
 from pydantic import (
+    AfterValidator,
     AwareDatetime,
     BaseModel,
     BeforeValidator,
@@ -47,7 +48,15 @@ def _require_time_text(value: Any) -> Any:
     raise ValueError("not a time; give one of RFC 3339 such as 2026-01-31T12:00:00Z")
 
 
-InputTime = Annotated[AwareDatetime, BeforeValidator(_require_time_text)]
+def _in_utc(value: datetime) -> datetime:
+    """Return the same moment in UTC; one that its offset puts outside of the years 1 to 9999 becomes the nearest inside."""
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        return datetime(1, 1, 1, tzinfo=UTC) if value.year == 1 else datetime(9999, 12, 31, 23, 59, 59, 999999, UTC)
+
+
+InputTime = Annotated[AwareDatetime, BeforeValidator(_require_time_text), AfterValidator(_in_utc)]
 
 
 class InputModel(BaseModel):

@@ -48,10 +48,10 @@ def _filters(query: JobQuery) -> Iterator[ColumnElement[bool]]:
     yield from (column == value for column, value in exact.items() if value is not None)
     # Ids rise with time, to within a skew of clocks: they bound the part of the index that is read.
     if query.created_after is not None:
-        yield Job.id >= first_id_at("job", query.created_after - CLOCK_SKEW)
+        yield Job.id >= first_id_at("job", query.created_after, skew=-CLOCK_SKEW)
         yield Job.created_at >= query.created_after
     if query.created_before is not None:
-        yield Job.id < first_id_at("job", query.created_before + CLOCK_SKEW)
+        yield Job.id < first_id_at("job", query.created_before, skew=CLOCK_SKEW)
         yield Job.created_at < query.created_before
 
 

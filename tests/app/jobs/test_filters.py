@@ -76,6 +76,15 @@ def test_times_bound_the_list(client: TestClient, services: Services) -> None:
     assert ids_of(client, created_before="0001-01-01T00:00:00Z") == []
 
 
+@pytest.mark.parametrize("offset", ["Z", "+23:59", "-23:59"])
+def test_the_ends_of_the_calendar_bound_the_list(client: TestClient, services: Services, offset: str) -> None:
+    """Times that no other time comes before or after, in UTC or by their offset."""
+    first, last = f"0001-01-01T00:00:00{offset}", f"9999-12-31T23:59:59.999999{offset}"
+    job_id = submit(client, make_ready(client, services))
+    assert ids_of(client, created_after=first, created_before=last) == [job_id]
+    assert ids_of(client, created_after=last) == ids_of(client, created_before=first) == []
+
+
 @pytest.mark.parametrize(
     "params",
     [

@@ -110,6 +110,16 @@ def test_expiry(client: TestClient, services: Services) -> None:
     assert code_of(client.get("/v1/jobs", headers=bearer(made["key"])), 401) == "expired_api_key"
 
 
+def test_the_last_times_there_are_are_taken(client: TestClient) -> None:
+    for offset in ("Z", "-23:59", "+23:59"):
+        made = new_key(client, "jobs:read", expires_at=f"9999-12-31T23:59:59.999999{offset}")
+        shown = client.get(f"/v1/api-keys/{made['id']}").json()["expires_at"]
+        assert shown == made["expires_at"]
+        assert shown.startswith("9999-12-3")
+    first = client.post("/v1/api-keys", json={"name": "x", "scopes": ["admin"], "expires_at": "0001-01-01T00:00:00+23:59"})
+    assert pointers_of(first) == ["/expires_at"]
+
+
 def test_revoking(client: TestClient) -> None:
     made = new_key(client, "jobs:read")
     assert client.delete(f"/v1/api-keys/{made['id']}").status_code == 204
