@@ -31,7 +31,7 @@ from farzi_core.data.sequences import SequenceDataset
 from farzi_core.errors import FarziError
 from farzi_core.pipeline import DistillationPipeline
 from farzi_core.presets import PRESET_NAMES, resolve_spec
-from farzi_core.progress import PhaseStarted, Progress, ResultReady, StepFinished, ValidationMeasured
+from farzi_core.progress import OuterLoopEnded, PhaseStarted, Progress, ResultReady, StepFinished, ValidationMeasured
 
 RESULTS = Path(__file__).parent / "results"
 # Of a student, what is too long for a table of results.
@@ -84,6 +84,8 @@ def tell(progress: Progress) -> str | None:
     """Return what is worth a line."""
     if isinstance(progress, PhaseStarted):
         return progress.phase
+    if isinstance(progress, OuterLoopEnded):
+        return progress.message
     if isinstance(progress, ValidationMeasured):
         return f"step {progress.step}: {progress.metrics}"
     if isinstance(progress, StepFinished):

@@ -195,7 +195,7 @@ class OuterConfig(SpecModel):
         30, ge=1, description="Outer steps between validations of a fresh student; the start is validated as well."
     )
     patience: int | None = Field(
-        None, ge=1, description="Stop after this many validations without a better one; null never stops."
+        4, ge=1, description="Stop after this many validations in a row without a better one; null never stops."
     )
 
 

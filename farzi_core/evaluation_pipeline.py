@@ -23,7 +23,8 @@ from farzi_core.distillation.checkpoint import Checkpoint
 from farzi_core.distillation.descent import Distilled
 from farzi_core.distillation.setting import prepare_setting
 from farzi_core.errors import ArtifactError
-from farzi_core.evaluation.page import History, write_page
+from farzi_core.evaluation.history import History
+from farzi_core.evaluation.page import write_page
 from farzi_core.evaluation.report import build_report, summarise_report, write_report
 from farzi_core.manifest import build_manifest, hash_file
 from farzi_core.phases import Pipeline

@@ -23,18 +23,19 @@ from farzi_core.comparison_plan import DISTILLED
 from farzi_core.config import PUBLISHED_DRAWS, DistillationSpec
 from farzi_core.data.sequences import SequenceDataset
 from farzi_core.distillation.checkpoint import Checkpoint
+from farzi_core.distillation.course import Course, describe_ending
 from farzi_core.distillation.descent import Distilled
 from farzi_core.distillation.outer_loop import OuterLoop, OuterStep
 from farzi_core.distillation.random_reference import measure_random_sequences
 from farzi_core.distillation.setting import Setting, prepare_setting
 from farzi_core.evaluation.comparison import Comparison
 from farzi_core.evaluation.figures import Series
-from farzi_core.evaluation.metrics import LOWER_IS_BETTER
-from farzi_core.evaluation.page import History, write_page
+from farzi_core.evaluation.history import History, best_of, describe_outer_loop
+from farzi_core.evaluation.page import write_page
 from farzi_core.evaluation.report import build_report, summarise_report, write_report
 from farzi_core.manifest import build_manifest
 from farzi_core.phases import Pipeline
-from farzi_core.progress import ArtifactFile, Phase, Progress, ResultReady, ValidationMeasured
+from farzi_core.progress import ArtifactFile, OuterLoopEnded, Phase, Progress, ResultReady, ValidationMeasured
 from farzi_core.seeding import derive_seed
 from farzi_core.sequence_files import (
     SEQUENCES_JSONL_NAME,
@@ -82,7 +83,7 @@ class DistillationPipeline(Pipeline):
         self._setting: Setting = prepare_setting(dataset, spec, device)
         self._spec = self._setting.spec
         times = time_steps(self._setting)
-        self._outer_step_s = times.outer_step
+        self._outer_step_s, self._validation_s = times.outer_step, times.validation
         identity = {"spec": describe_identity(self._spec), "data_sha256": data_sha256}
         super().__init__(plan_distillation(self._spec, times), self._outer_step_s, identity)
         self._teachers = TeacherStage(self._setting, times)
@@ -92,6 +93,7 @@ class DistillationPipeline(Pipeline):
         self._outer_loop_s = 0.0
         self._random_validation: float | None = None
         self._unannounced: ValidationMeasured | None = None
+        self._ending_told = False
 
     @classmethod
     def resume(
@@ -132,14 +134,14 @@ class DistillationPipeline(Pipeline):
             yield from self._publish()
 
     def _distil(self) -> Iterator[Progress]:
-        loop = self._outer_loop or OuterLoop(self._setting, self._teachers.trajectories)
+        loop = self._outer_loop or self._begin_outer_loop()
         self._outer_loop = loop
         while True:
             if self._unannounced is not None:
                 validation, self._unannounced = self._unannounced, None
                 yield validation
             if loop.finished:
-                return
+                break
             started = time.perf_counter()
             step = loop.advance()
             self._outer_loop_s += time.perf_counter() - started
@@ -148,22 +150,37 @@ class DistillationPipeline(Pipeline):
                 self._meter.finish("distillation")
             self._record(step)
             yield self._finish_step(step.step, _outer_metrics(step))
+        if not self._ending_told:
+            self._ending_told = True
+            yield _tell_ending(loop.course)
+
+    def _begin_outer_loop(self) -> OuterLoop:
+        """Make the start and validate it: part of what a distillation takes."""
+        started = time.perf_counter()
+        loop = OuterLoop(self._setting, self._teachers.trajectories)
+        start_value = loop.validate_start()
+        self._outer_loop_s += time.perf_counter() - started
+        self._meter.add("distillation", self._validation_s)
+        self._record_validation(0, start_value, best=True)
+        return loop
 
     def _publish(self) -> Iterator[Progress]:
         comparison, distilled = self._judging.comparison, self._best()
         self._directory.mkdir(parents=True, exist_ok=True)
         distil_s = self._teachers.seconds + self._outer_loop_s
-        report = build_report(self._setting, comparison, distilled, distil_s=distil_s, learned_s=self._judging.learned_s)
+        history = replace(self._history, teacher_validation=self._teachers.validation)
+        report = build_report(
+            self._setting,
+            comparison,
+            distilled,
+            distil_s=distil_s,
+            learned_s=self._judging.learned_s,
+            outer_loop=describe_outer_loop(self._outer_course(), history, self._setting.metric),
+        )
         files = [
             *self._write_data(distilled, _advise(self._setting, comparison, distilled)),
             write_report(report, self._directory),
-            write_page(
-                report,
-                replace(self._history, teacher_validation=self._teachers.validation),
-                self._setting,
-                distilled,
-                self._directory,
-            ),
+            write_page(report, history, self._setting, distilled, self._directory),
         ]
         self._meter.add("artifacts", math.inf)
         yield self._finish_step(1, {})
@@ -193,17 +210,18 @@ class DistillationPipeline(Pipeline):
         self._history.outer_loss.append(step.step, step.outer_loss)
         self._history.meta_gradient_norm.append(step.step, step.meta_gradient_norm)
         if step.validation is not None:
-            self._history.validation.append(step.step, step.validation)
-            metrics = self._validation_metrics(step.validation)
-            self._unannounced = ValidationMeasured(step.step, metrics, step.best)
+            self._record_validation(step.step, step.validation, best=step.best)
+
+    def _record_validation(self, step: int, value: float, *, best: bool) -> None:
+        self._history.validation.append(step, value)
+        self._unannounced = ValidationMeasured(step, self._validation_metrics(value), best)
 
     def _validation_metrics(self, value: float) -> dict[str, float]:
         metric = self._setting.metric
         metrics = {f"validation_{metric}": value}
-        teacher = self._teachers.validation.values
-        if teacher:
-            best = min(teacher) if metric in LOWER_IS_BETTER else max(teacher)
-            metrics[f"full_data_validation_{metric}"] = best
+        teacher = best_of(self._teachers.validation, metric)
+        if teacher is not None:
+            metrics[f"full_data_validation_{metric}"] = teacher
         if "random" in self._spec.evaluation.baselines:
             if self._random_validation is None:
                 self._random_validation = measure_random_sequences(self._setting)
@@ -213,6 +231,10 @@ class DistillationPipeline(Pipeline):
     def _best(self) -> Distilled:
         assert self._outer_loop is not None, "distillation comes before what needs its result"
         return self._outer_loop.best
+
+    def _outer_course(self) -> Course:
+        assert self._outer_loop is not None, "distillation comes before what needs its result"
+        return self._outer_loop.course
 
     def _seeds(self) -> dict[str, int]:
         return {
@@ -230,6 +252,7 @@ class DistillationPipeline(Pipeline):
             "outer_loop_s": self._outer_loop_s,
             "random_validation": self._random_validation,
             "unannounced": None if self._unannounced is None else asdict(self._unannounced),
+            "ending_told": self._ending_told,
         }
 
     def _restore(self, checkpoint: Checkpoint) -> None:
@@ -239,6 +262,7 @@ class DistillationPipeline(Pipeline):
         self._random_validation = values.get("random_validation")
         if values["unannounced"] is not None:
             self._unannounced = ValidationMeasured(**values["unannounced"])
+        self._ending_told = values["ending_told"]
         self._teachers.restore(checkpoint.part("teachers"))
         if checkpoint.has_part("outer_loop"):
             self._outer_loop = OuterLoop(self._setting, self._teachers.trajectories)
@@ -254,6 +278,11 @@ def _outer_metrics(step: OuterStep) -> dict[str, float]:
         "inner_lr": step.inner_lr,
         "num_inner_steps": float(step.num_inner_steps),
     }
+
+
+def _tell_ending(course: Course) -> OuterLoopEnded:
+    assert course.ended_by is not None, "only a loop that is over has an ending"
+    return OuterLoopEnded(course.steps, course.planned_steps, course.best_step, course.ended_by, describe_ending(course))
 
 
 def _advise(setting: Setting, comparison: Comparison, distilled: Distilled) -> dict[str, Any]:

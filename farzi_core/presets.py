@@ -23,24 +23,25 @@ _LANGUAGE: dict[str, Any] = {
     "evaluation": {"max_validation_cases": 200, "max_steps": 1200},
 }
 
+# Two to four validations are too few for patience to end anything but a loop that goes well.
 _OVERRIDES: dict[Task, dict[PresetName, dict[str, Any]]] = {
     "sequential_recommendation": {
         "quick": {
             "synthetic": {"num_sequences": 20, "inputs": "soft_tokens"},
             "inner": {"num_steps": 100, "min_steps": 30, "lr": 0.008},
-            "outer": {"num_steps": 160, "batch_size": 256, "lr": 0.05, "validate_every": 40},
+            "outer": {"num_steps": 160, "batch_size": 256, "lr": 0.05, "validate_every": 40, "patience": None},
             "meta_gradient": {"window": 40},
             "evaluation": {"max_validation_cases": 1000, "hard_variants": ()},
         },
         "standard": {},
-        "thorough": {"outer": {"num_steps": 2000}, "evaluation": {"num_seeds": 5}},
+        "thorough": {"outer": {"num_steps": 2000, "patience": 8}, "evaluation": {"num_seeds": 5}},
     },
     "language_modeling": {
         "quick": {
             "student": {"hidden_size": 32, "num_heads": 1},
             "synthetic": {"num_sequences": 20, "latent_dim": 32},
             "inner": {"num_steps": 60, "min_steps": 10, "lr": 0.01},
-            "outer": {"num_steps": 40, "batch_size": 64, "validate_every": 20},
+            "outer": {"num_steps": 40, "batch_size": 64, "validate_every": 20, "patience": None},
             "meta_gradient": {"window": 8},
             "teacher": {"num_steps": 300, "batch_size": 64},
             "evaluation": {
@@ -53,7 +54,7 @@ _OVERRIDES: dict[Task, dict[PresetName, dict[str, Any]]] = {
             },
         },
         "standard": {},
-        "thorough": {"outer": {"num_steps": 2000}, "evaluation": {"num_seeds": 5}},
+        "thorough": {"outer": {"num_steps": 2000, "patience": 8}, "evaluation": {"num_seeds": 5}},
     },
 }
 

@@ -40,7 +40,7 @@ class ValidationMeasured:
     """A fresh student was trained on the synthetic data and measured on validation data.
 
     Attributes:
-        step: outer step.
+        step: outer step; 0 is the start, before the first one.
         metrics: for example ``validation_ndcg@10`` or ``validation_perplexity``, and the same of ``full_data``, and of
             ``random`` sequences where they are a baseline.
         best: whether this is the best so far.
@@ -49,6 +49,24 @@ class ValidationMeasured:
     step: int
     metrics: dict[str, float]
     best: bool
+
+
+@dataclass(frozen=True)
+class OuterLoopEnded:
+    """The outer loop is over.
+
+    Attributes:
+        steps: taken, of ``planned_steps``.
+        best_step: whose data are the result; 0: those of the start.
+        ended_by: why it is over.
+        message: the same in plain words.
+    """
+
+    steps: int
+    planned_steps: int
+    best_step: int
+    ended_by: Literal["all_steps", "patience"]
+    message: str
 
 
 @dataclass(frozen=True)
@@ -75,4 +93,4 @@ class ResultReady:
     summary: dict[str, float]
 
 
-Progress = PhaseStarted | StepFinished | ValidationMeasured | ResultReady
+Progress = PhaseStarted | StepFinished | ValidationMeasured | OuterLoopEnded | ResultReady

@@ -6,6 +6,7 @@ import logging
 import resource
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,15 @@ from app.jobs.publishing import StoredArtifact, store_artifact
 from farzi_core.data.sequences import SequenceDataset
 from farzi_core.manifest import MANIFEST_NAME, write_manifest
 from farzi_core.phases import Pipeline
-from farzi_core.progress import ArtifactFile, PhaseStarted, Progress, ResultReady, StepFinished, ValidationMeasured
+from farzi_core.progress import (
+    ArtifactFile,
+    OuterLoopEnded,
+    PhaseStarted,
+    Progress,
+    ResultReady,
+    StepFinished,
+    ValidationMeasured,
+)
 from worker.checkpoints import CheckpointKeeper, load_newest
 from worker.context import RunContext, RunStoppedError
 from worker.limits import capped_memory
@@ -103,6 +112,9 @@ def _tell(context: RunContext, progress: Progress) -> None:
             EventType.VALIDATION_MEASURED,
             {"step": progress.step, "metrics": progress.metrics, "best": progress.best},
         )
+    elif isinstance(progress, OuterLoopEnded):
+        logger.info("%s", progress.message)
+        context.writer.event(EventType.OUTER_LOOP_ENDED, asdict(progress))
 
 
 def _publish(context: RunContext, result: ResultReady, sources: dict[str, Any]) -> None:

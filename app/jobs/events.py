@@ -30,6 +30,7 @@ class EventType(StrEnum):
     RUN_RELEASED = "run.released"
     PHASE_STARTED = "phase.started"
     VALIDATION_MEASURED = "validation.measured"
+    OUTER_LOOP_ENDED = "outer_loop.ended"
     CHECKPOINT_WRITTEN = "checkpoint.written"
     CHECKPOINT_SKIPPED = "checkpoint.skipped"
     LOG_TAIL = "log.tail"

@@ -71,6 +71,8 @@ def _describe_loss(job: Job) -> Iterator[str]:
 def _remark(bar: Bar, event: JobEvent) -> None:
     if event.type == "validation.measured":
         bar.remark(_describe_validation(event))
+    elif event.type == "outer_loop.ended":
+        bar.remark(str(event.data.get("message", event.type)))
     elif event.type in REMARKED_EVENTS:
         bar.remark(REMARKED_EVENTS[event.type])
 

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from farzi_core.distillation.checkpoint import Checkpoint
+from farzi_core.distillation.course import Course, EndedBy
 from farzi_core.distillation.setting import Setting
 from farzi_core.distillation.validation import measure_fresh_student
 from farzi_core.errors import NumericalError
@@ -123,6 +124,8 @@ class SyntheticDescent:
         self._average = self._state.params
         self._best = self._average
         self._best_value: float | None = None
+        self._start_value: float | None = None
+        self._best_step = 0
         self._validations_since_best = 0
         self._norms: list[float] = []
 
@@ -134,8 +137,19 @@ class SyntheticDescent:
     @property
     def finished(self) -> bool:
         """Whether all steps are taken or patience has run out."""
+        return self._ended_by is not None
+
+    @property
+    def _ended_by(self) -> EndedBy | None:
+        if self.step >= self._num_steps:
+            return "all_steps"
         patience = self._setting.spec.outer.patience
-        return self.step >= self._num_steps or (patience is not None and self._validations_since_best >= patience)
+        return "patience" if patience is not None and self._validations_since_best >= patience else None
+
+    @property
+    def course(self) -> Course:
+        """How far it has come, and how good what it keeps is."""
+        return Course(self.step, self._num_steps, self._best_step, self._start_value, self._best_value, ended_by=self._ended_by)
 
     @property
     def current(self) -> Distilled:
@@ -190,18 +204,24 @@ class SyntheticDescent:
             )
         return norm
 
+    def validate_start(self) -> float:
+        """Return what the steps have to beat: the validation of the start, which is kept if none does. Measured once."""
+        if self._start_value is None:
+            self._start_value = self._best_value = self._measure(self._best)
+        return self._start_value
+
     def validate(self) -> Validation | None:
         """Train a fresh student on the average, when the last step was one to validate; keep the average if it is the best."""
         if self.step % self._setting.spec.outer.validate_every != 0 and self.step != self._num_steps:
             return None
-        if self._best_value is None:
-            # What the steps have to beat: the start, which is what is kept if none does.
-            self._best_value = self._measure(self._best)
+        self.validate_start()
+        assert self._best_value is not None
         value = self._measure(self._average)
         is_best = is_better(value, self._best_value, self._setting.metric)
         self._validations_since_best += 1
         if is_best:
             self._best_value, self._best, self._validations_since_best = value, self._average, 0
+            self._best_step = self.step
         return Validation(value, is_best)
 
     def _measure(self, flat: Tensor) -> float:
@@ -229,7 +249,9 @@ class SyntheticDescent:
             tensors[INPUT_EVENTS] = self._start.input_events
         values = {
             "step": self.step,
+            "start_value": self._start_value,
             "best_value": self._best_value,
+            "best_step": self._best_step,
             "validations_since_best": self._validations_since_best,
             "norms": self._norms,
         }
@@ -244,7 +266,8 @@ class SyntheticDescent:
         if INPUT_EVENTS in tensors:
             # Drawn again on another machine, they might be others.
             self._start = replace(self._start, input_events=tensors[INPUT_EVENTS])
-        self._best_value = values["best_value"]
+        self._start_value, self._best_value = values["start_value"], values["best_value"]
+        self._best_step = values["best_step"]
         self._validations_since_best, self._norms = values["validations_since_best"], list(values["norms"])
 
 
@@ -265,6 +288,11 @@ class DescentLoop:
         return self._descent.finished
 
     @property
+    def course(self) -> Course:
+        """How far the loop has come, and how good what it keeps is."""
+        return self._descent.course
+
+    @property
     def current(self) -> Distilled:
         """The synthetic data as they are, not averaged."""
         return self._descent.current
@@ -273,6 +301,10 @@ class DescentLoop:
     def best(self) -> Distilled:
         """The averaged synthetic data of the best validation; the start until one is better."""
         return self._descent.best
+
+    def validate_start(self) -> float:
+        """Return the validation of the start; the loop measures it at its first validation if nobody asks before."""
+        return self._descent.validate_start()
 
     def checkpoint(self) -> Checkpoint:
         """Return the state between two steps."""

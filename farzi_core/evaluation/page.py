@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,6 @@ from farzi_core.distillation.descent import Distilled
 from farzi_core.distillation.setting import Setting
 from farzi_core.evaluation.appearance import list_top_events
 from farzi_core.evaluation.figures import (
-    Series,
     draw_entropy,
     draw_entropy_by_position,
     draw_learning_curves,
@@ -25,6 +24,7 @@ from farzi_core.evaluation.figures import (
     draw_ratios,
     draw_validation,
 )
+from farzi_core.evaluation.history import History
 from farzi_core.evaluation.report import Report
 from farzi_core.progress import ArtifactFile
 
@@ -32,16 +32,6 @@ PAGE_NAME = "report.html"
 _TEMPLATE = "report.html.j2"
 _SHOWN_SEQUENCES, _SHOWN_POSITIONS = 3, 12
 _MAX_ENTROPY_ROWS = 200
-
-
-@dataclass(frozen=True)
-class History:
-    """What was measured on the way, as series over steps; empty where nothing was distilled."""
-
-    outer_loss: Series = field(default_factory=Series)
-    meta_gradient_norm: Series = field(default_factory=Series)
-    validation: Series = field(default_factory=Series)
-    teacher_validation: Series = field(default_factory=Series)
 
 
 @dataclass(frozen=True)

@@ -57,6 +57,7 @@ def build_report(
     *,
     distil_s: float,
     learned_s: Mapping[Baseline, float] | None = None,
+    outer_loop: Mapping[str, Any] | None = None,
 ) -> Report:
     """Return the content of ``report.json``.
 
@@ -66,6 +67,7 @@ def build_report(
         distilled: what was judged.
         distil_s: seconds that teachers and outer loop took.
         learned_s: seconds that each learned baseline took, teachers not counted.
+        outer_loop: how it went, as ``history.describe_outer_loop`` says; None where nothing was distilled.
     """
     students: dict[str, Any] = {name: _judge(setting, comparison, name) for name in comparison.architectures}
     cells = comparison.cells(comparison.architectures[0])
@@ -87,6 +89,7 @@ def build_report(
         "seconds": seconds,
         # A training on the summary that is no faster never pays the distillation back.
         "break_even_trainings": distil_s / saved_s if saved_s > 0 else None,
+        "outer_loop": None if outer_loop is None else dict(outer_loop),
         "sequences": describe_appearance(distilled.synthetic, setting.split.train.vocabulary),
     }
 
@@ -110,6 +113,8 @@ def summarise_report(report: Report, metric: str) -> dict[str, float]:
         "speedup_to_same_metric": student["speedup_to_same_metric"]["ratio"],
     }
     summary |= {name: value for name, value in maybe.items() if value is not None}
+    if report["outer_loop"] is not None:
+        summary |= {"outer_steps": report["outer_loop"]["steps"], "best_outer_step": report["outer_loop"]["best_step"]}
     return {name: float(value) for name, value in summary.items()}
 
 

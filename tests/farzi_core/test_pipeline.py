@@ -14,7 +14,15 @@ from farzi_core.data.sequences import SequenceDataset
 from farzi_core.data_choices import fill_in
 from farzi_core.errors import ArtifactError, ConfigError
 from farzi_core.pipeline import PHASES, DistillationPipeline
-from farzi_core.progress import Phase, PhaseStarted, Progress, ResultReady, StepFinished, ValidationMeasured
+from farzi_core.progress import (
+    OuterLoopEnded,
+    Phase,
+    PhaseStarted,
+    Progress,
+    ResultReady,
+    StepFinished,
+    ValidationMeasured,
+)
 from farzi_core.sequence_files import read_sequences_jsonl, read_vocabulary
 from farzi_core.soft_tokens import read_soft_tokens
 from tests.farzi_core.markov import draw_chains, interactions, make_dataset, text, tiny_spec
@@ -104,7 +112,10 @@ def test_validations_name_their_metric(finished: Finished) -> None:
     dataset, _, values = finished
     metric = "perplexity" if dataset.task == "language_modeling" else "ndcg@10"
     validations = [value for value in values if isinstance(value, ValidationMeasured)]
-    assert [validation.step for validation in validations] == [2, 4]
+    assert [validation.step for validation in validations] == [0, 2, 4]
+    assert validations[0].best
+    first_step = next(value for value in values if isinstance(value, StepFinished) and value.phase == "distillation")
+    assert values.index(validations[0]) < values.index(first_step), "the start is judged before the first step"
     assert set(validations[0].metrics) == {f"{side}validation_{metric}" for side in ("", "full_data_", "random_")}
     assert len({validation.metrics[f"random_validation_{metric}"] for validation in validations}) == 1
 
@@ -136,6 +147,34 @@ def test_the_result_is_complete(finished: Finished) -> None:
     assert result.manifest["data_sha256"] == SHA
     assert result.summary[f"distilled_{metric}"] > 0
     assert result.summary["distil_seconds"] > 0
+
+
+def test_the_outer_loop_says_how_it_ended(finished: Finished) -> None:
+    dataset, spec, values = finished
+    (ended,) = (value for value in values if isinstance(value, OuterLoopEnded))
+    assert isinstance(values[values.index(ended) + 1], PhaseStarted)
+    assert (ended.steps, ended.planned_steps, ended.ended_by) == (4, 4, "all_steps")
+    result = result_of(values)
+    told = json.loads(next(file.path for file in result.files if file.name == "report.json").read_text())["outer_loop"]
+    validations = [value for value in values if isinstance(value, ValidationMeasured)]
+    assert told["best_step"] == ended.best_step == [value.step for value in validations if value.best][-1]
+    assert told["message"] == ended.message
+    metric = "perplexity" if dataset.task == "language_modeling" else "ndcg@10"
+    measured = {value.step: value.metrics[f"validation_{metric}"] for value in validations}
+    assert told["metric"] == metric
+    assert told["validation"] == {
+        "start": measured[0],
+        "best": measured[told["best_step"]],
+        "full_data_teacher": validations[0].metrics[f"full_data_validation_{metric}"],
+    }
+    assert told["curves"]["validation"] == {"steps": list(measured), "values": list(measured.values())}
+    outer = [value for value in values if isinstance(value, StepFinished) and value.phase == "distillation"]
+    for name in ("outer_loss", "meta_gradient_norm"):
+        assert told["curves"][name] == {"steps": [1, 2, 3, 4], "values": [step.metrics[name] for step in outer]}
+    assert (result.summary["outer_steps"], result.summary["best_outer_step"]) == (4.0, float(ended.best_step))
+    page = next(file.path for file in result.files if file.name == "report.html").read_text()
+    assert ended.message in page
+    assert spec.outer.patience is None
 
 
 @pytest.mark.parametrize("phase", PHASES)
@@ -172,8 +211,10 @@ def test_a_checkpoint_can_be_taken_at_any_yield(tmp_path: Path) -> None:
         values.append(value)
         whole.save_checkpoint(tmp_path / f"{number}")
     # The one after a validated step: the validation that was not yet told must not be lost.
-    at = next(i for i, value in enumerate(values) if isinstance(value, ValidationMeasured)) - 1
-    for number in (0, at, at + 1, len(values) - 3):
+    at = next(i for i, value in enumerate(values) if isinstance(value, ValidationMeasured) and value.step) - 1
+    start = next(i for i, value in enumerate(values) if isinstance(value, ValidationMeasured))
+    ended = next(i for i, value in enumerate(values) if isinstance(value, OuterLoopEnded))
+    for number in (0, start, at, at + 1, ended - 1, ended, len(values) - 3):
         resumed = DistillationPipeline.resume(tmp_path / f"{number}", dataset, spec, tmp_path / f"resumed {number}", SHA)
         assert strip(run(resumed)) == strip(values[number + 1 :]), number
 

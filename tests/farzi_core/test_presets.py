@@ -53,6 +53,14 @@ def test_every_preset_keeps_to_what_made_distillation_work(task: Task, name: str
     assert spec.evaluation.num_seeds >= 3
 
 
+@pytest.mark.parametrize("task", TASKS)
+def test_patience_ends_an_outer_loop_only_where_there_are_validations_enough(task: Task) -> None:
+    patience = {name: get_preset(task, name).outer.patience for name in PRESET_NAMES}
+    assert patience == {"quick": None, "standard": 4, "thorough": 8}
+    quick = get_preset(task, "quick").outer
+    assert (quick.num_steps or 0) / quick.validate_every <= 4
+
+
 def test_overrides_lie_over_the_preset_object_by_object() -> None:
     spec = resolve_spec("sequential_recommendation", {"preset": "quick", "outer": {"num_steps": 7}, "seed": 3})
     quick = get_preset("sequential_recommendation", "quick")

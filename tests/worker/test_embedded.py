@@ -54,6 +54,11 @@ def test_a_job_is_told_as_it_goes_and_published_once(service: RunningService, da
     assert types[:2] == ["job.queued", "job.started"]
     assert types[-1] == "job.succeeded"
     assert types.count("phase.started") >= 3
+    (ended,) = (event.data for event in service.events(job_id) if event.type == "outer_loop.ended")
+    assert (ended["steps"], ended["planned_steps"], ended["ended_by"]) == (6, 6, "all_steps")
+    assert ended["message"].startswith("The outer loop took all of its 6 steps.")
+    measured = [event.data["step"] for event in service.events(job_id) if event.type == "validation.measured"]
+    assert measured[0] == 0, "the start is judged first"
     assert {("outer_loss", step) for step in range(1, 7)} <= service.metric_steps(job_id)
     assert job.progress_step == job.progress_total > 0
     assert service.runs(job_id) == [RunOutcome.SUCCEEDED]

@@ -8,6 +8,7 @@ import torch
 from farzi_core.config import DistillationSpec
 from farzi_core.distillation import descent
 from farzi_core.distillation.checkpoint import Checkpoint
+from farzi_core.distillation.course import Course, describe_ending
 from farzi_core.distillation.descent import Distilled
 from farzi_core.distillation.outer_loop import OuterLoop, distill
 from farzi_core.distillation.setting import Setting, prepare_setting
@@ -100,6 +101,24 @@ def test_patience_stops_the_loop() -> None:
     loop = OuterLoop(setting, teachers)
     run(loop)
     assert loop.step == 3
+    assert (loop.course.ended_by, loop.course.steps, loop.course.planned_steps, loop.course.best_step) == ("patience", 3, 50, 0)
+    assert loop.course.best_validation == loop.course.start_validation
+    told = describe_ending(loop.course)
+    assert "stopped after 3 of 50 steps: patience ran out" in told
+    assert "the result is the start itself" in told
+
+
+def test_the_course_says_which_step_is_kept_and_that_all_were_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured = iter([0.1, 0.2, 0.4, 0.3, 0.3])
+    monkeypatch.setattr(descent, "measure_fresh_student", lambda *_: next(measured))
+    setting, teachers = prepare(tiny_spec(outer={"num_steps": 8, "validate_every": 2, "patience": 3}))
+    loop = OuterLoop(setting, teachers)
+    assert loop.course == Course(0, 8, 0, None, None, None)
+    assert loop.validate_start() == loop.validate_start() == 0.1
+    run(loop)
+    assert loop.course == Course(8, 8, 4, 0.1, 0.4, "all_steps")
+    told = describe_ending(loop.course)
+    assert told == "The outer loop took all of its 8 steps. The result is what it had at step 4, which was best on validation."
 
 
 def test_the_start_is_kept_where_no_step_is_better(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,6 +174,10 @@ def test_resume_is_bit_equal(stop_at: int) -> None:
     stopped = OuterLoop(setting, teachers)
     for _ in range(stop_at):
         stopped.advance()
+    taken_up = OuterLoop(setting, teachers)
+    taken_up.restore(stopped.checkpoint())
+    run(taken_up)
+    assert taken_up.course == whole.course
     steps = distill(setting, teachers, resume_from=Checkpoint(*vars(stopped.checkpoint()).values()))
     numbers = []
     while True:

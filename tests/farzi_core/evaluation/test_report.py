@@ -18,8 +18,9 @@ from farzi_core.distillation.start import make_start
 from farzi_core.distillation.teachers import TeacherTraining
 from farzi_core.evaluation.comparison import Comparison
 from farzi_core.evaluation.figures import Series
+from farzi_core.evaluation.history import History
 from farzi_core.evaluation.metrics import summarise
-from farzi_core.evaluation.page import History, write_page
+from farzi_core.evaluation.page import write_page
 from farzi_core.evaluation.report import Report, build_report, summarise_report, write_report
 from tests.farzi_core.markov import interactions, tiny_spec
 
@@ -57,6 +58,7 @@ def test_the_report_has_the_published_shape(judged: Judged, tmp_path: Path) -> N
         "sides",
         "seconds",
         "break_even_trainings",
+        "outer_loop",
         "sequences",
     }
     student = written["students"]["sasrec"]
