@@ -8,7 +8,8 @@ from typing import Any
 
 from sqlalchemy import JSON, DateTime, Dialect, Engine, MetaData, create_engine, event
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.exc import DBAPIError, InvalidatePoolError, OperationalError
+from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.exc import DBAPIError, IntegrityError, InvalidatePoolError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.types import TypeDecorator
@@ -83,12 +84,15 @@ def make_engine(settings: Settings) -> Engine:
     if not url.startswith("sqlite"):
         options = {"connect_timeout": CONNECT_TIMEOUT_S, **LOST_PEER}
         overflow = MAX_CONNECTIONS - KEPT_CONNECTIONS
-        engine = create_engine(url, pool_size=KEPT_CONNECTIONS, max_overflow=overflow, connect_args=options)
+        engine = create_engine(
+            url, pool_size=KEPT_CONNECTIONS, max_overflow=overflow, connect_args=options, hide_parameters=True
+        )
+        _hide_rows(engine)
         _ping_idle_connections(engine)
         _end_frozen_transactions(engine, settings.lease_s / 2)
         return engine
     settings.resolved_data_dir.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(url, connect_args={"timeout": SQLITE_BUSY_TIMEOUT_S})
+    engine = create_engine(url, connect_args={"timeout": SQLITE_BUSY_TIMEOUT_S}, hide_parameters=True)
 
     @event.listens_for(engine, "connect")
     def _configure(connection: Any, _record: object) -> None:
@@ -104,6 +108,17 @@ def make_engine(settings: Settings) -> Engine:
         connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
 
     return engine
+
+
+def _hide_rows(engine: Engine) -> None:
+    """Leave only the first line of the error of a broken constraint: the next ones show the row, which is not for a log."""
+
+    @event.listens_for(engine, "handle_error")
+    def _keep_first_line(context: ExceptionContext) -> None:
+        error, wrapped = context.original_exception, context.sqlalchemy_exception
+        if isinstance(wrapped, IntegrityError):
+            for each in (error, wrapped):
+                each.args = (str(each.args[0]).partition("\n")[0],)
 
 
 def _ping_idle_connections(engine: Engine) -> None:

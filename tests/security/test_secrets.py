@@ -61,6 +61,25 @@ def test_no_secret_is_written_down(client: TestClient, services: Services, capsy
     assert replayed.headers["idempotent-replayed"] == again.headers["idempotent-replayed"] == "true"
 
 
+def test_a_failed_statement_is_logged_without_its_values(
+    client: TestClient, services: Services, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither the parameters of the statement nor the row that Postgres shows of a broken constraint."""
+    configure_logging(Settings())
+    name = "a very private name"
+    body = {"name": name, "scopes": ["admin"]}
+    key = client.post("/v1/api-keys", json=body).json()
+    with services.engine.begin() as connection:
+        connection.exec_driver_sql("CREATE UNIQUE INDEX one_of_each_name ON api_keys (name)")
+    assert client.post("/v1/api-keys", json=body).status_code == 500
+    logged = capsys.readouterr().err
+    assert "INSERT INTO api_keys" in logged
+    assert "hide_parameters" in logged
+    assert "DETAIL" not in logged
+    for value in (name, key["prefix"]):
+        assert value not in logged
+
+
 def test_the_database_alone_opens_nothing(client: TestClient, services: Services) -> None:
     """A key that has the digest of another, as a copy of the database shows it, is not that key."""
     made = client.post("/v1/api-keys", json={"name": "x", "scopes": ["admin"]}).json()
