@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,7 +14,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, InvalidatePoolError, Oper
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.types import TypeDecorator
-from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_exponential
+from tenacity import Retrying, retry_if_exception, stop_after_delay, stop_any, stop_never, stop_when_event_set, wait_exponential
 from uuid_utils import uuid7
 
 from app.settings import Settings
@@ -26,6 +27,8 @@ LOST_PEER = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count"
 KEPT_CONNECTIONS = 10
 TRUSTED_S = 1.0
 MAX_CONNECTIONS = 30
+# How long work that is under way waits for a database: what it has done is worth more than its time.
+OUTAGE_PATIENCE_S = 3600.0
 
 READ_ONLY = "farzi_read_only"
 
@@ -156,15 +159,17 @@ def _end_frozen_transactions(engine: Engine, after_s: float) -> None:
         connection.commit()
 
 
-def attempts_while_away(patience_s: float) -> Retrying:
+def attempts_while_away(patience_s: float, *, until: threading.Event | None = None) -> Retrying:
     """Return attempts at one transaction, for ``for attempt in ...: with attempt:``; one more while the database is away.
 
-    A commit whose answer was lost is attempted again too: what is attempted must be harmless the second time.
+    A commit whose answer was lost is attempted again too: what is attempted must be harmless the second time. ``until`` ends
+    the waiting when it is set, within five seconds.
     """
     return Retrying(
         retry=retry_if_exception(is_away),
         wait=wait_exponential(multiplier=0.1, max=5.0),
-        stop=stop_after_delay(patience_s),
+        # No wait for the event itself: a signal's handler may set it in this very thread.
+        stop=stop_any(stop_after_delay(patience_s), stop_never if until is None else stop_when_event_set(until)),
         reraise=True,
     )
 

@@ -36,27 +36,46 @@ class ExitCode(IntEnum):
 
 
 class RunProcess:
-    """A started run."""
+    """A started run.
+
+    Raises:
+        OSError: the machine has no room for another process; nothing is left of the attempt.
+        RuntimeError: the same, for a thread.
+    """
 
     def __init__(self, arguments: list[str], environment: dict[str, str]) -> None:
-        self._pulse = Pulse()
-        self._process = subprocess.Popen(  # noqa: S603  our own interpreter, and ids that the database made
-            [sys.executable, *arguments],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, **environment, PULSE_VARIABLE: str(self._pulse.child_end)},
-            start_new_session=True,
-            pass_fds=(self._pulse.child_end,),
-        )
-        self._pulse.leave_child_end()
         self._tail: deque[str] = deque(maxlen=TAIL_LINES)
+        self._pulse = Pulse()
+        try:
+            self._process = subprocess.Popen(  # noqa: S603  our own interpreter, and ids that the database made
+                [sys.executable, *arguments],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **environment, PULSE_VARIABLE: str(self._pulse.child_end)},
+                start_new_session=True,
+                pass_fds=(self._pulse.child_end,),
+            )
+        except BaseException:
+            self._pulse.leave_child_end()
+            self._pulse.close()
+            raise
+        self._pulse.leave_child_end()
+        try:
+            self._reader = self._start_reader()
+        except BaseException:
+            self.signal_group(signal.SIGKILL)
+            self._process.wait()
+            self._close_pipes()
+            raise
+
+    def _start_reader(self) -> threading.Thread:
         # The reader's lines name the request and the job that this thread works for.
         context = contextvars.copy_context()
-        self._reader = threading.Thread(
-            target=context.run, args=(self._forward_output,), name=f"output-of-{self.pid}", daemon=True
-        )
-        self._reader.start()
+        name = f"output-of-{self.pid}"
+        reader = threading.Thread(target=context.run, args=(self._forward_output,), name=name, daemon=True)
+        reader.start()
+        return reader
 
     @property
     def pid(self) -> int:
@@ -96,6 +115,9 @@ class RunProcess:
         self.signal_group(signal.SIGKILL)
         self._process.wait()
         self._reader.join(READER_PATIENCE_S)
+        self._close_pipes()
+
+    def _close_pipes(self) -> None:
         assert self._process.stdin is not None
         self._process.stdin.close()
         self._pulse.close()

@@ -5,6 +5,7 @@ A claim raises ``lease_token``, so a run that was thought dead and wakes up hold
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -89,10 +90,13 @@ def is_anything_active(session: Session) -> bool:
     return bool(session.scalar(select(exists().where(Job.status.in_(busy)))))
 
 
-def claim(session: Session, job_id: str, worker: str, *, lease_s: float, max_runs: int) -> Lease | None:
+def claim(
+    session: Session, job_id: str, worker: str, *, lease_s: float, max_runs: int, run_id: str | None = None
+) -> Lease | None:
     """Take the job for a new run, or return None if it is not to be had; the caller commits.
 
-    A job whose lease ran out is taken from its lost run first, so that the loss is recorded and counted.
+    A job whose lease ran out is taken from its lost run first, so that the loss is recorded and counted. Whoever gives the run
+    its id can find it again if the answer to the commit is lost.
     """
     reap_expired(session, max_runs=max_runs, job_id=job_id)
     now = database_now(session)
@@ -111,7 +115,23 @@ def claim(session: Session, job_id: str, worker: str, *, lease_s: float, max_run
     if token is None:
         return None
     lease = Lease(job_id, token)
-    _begin_run(session, lock_held(session, lease), worker, now)
+    _begin_run(session, lock_held(session, lease), run_id or new_id("run"), worker, now)
+    return lease
+
+
+def take_up(session: Session, run_ids: Sequence[str], *, lease_s: float) -> Lease | None:
+    """Return the lease of the one of these runs that is open, kept for another ``lease_s`` seconds, or None.
+
+    For ids that the caller gave to claims that may have been committed without his being told.
+    """
+    run = session.scalar(select(Run).where(Run.id.in_(run_ids), Run.ended_at.is_(None)))
+    if run is None:
+        return None
+    lease = Lease(run.job_id, run.number)
+    try:
+        heartbeat(session, lease, lease_s=lease_s)
+    except LeaseLostError:
+        return None
     return lease
 
 
@@ -159,12 +179,11 @@ def _is_available(now: datetime) -> ColumnElement[bool]:
     return or_(Job.available_at.is_(None), Job.available_at <= now)
 
 
-def _begin_run(session: Session, job: Job, worker: str, now: datetime) -> None:
+def _begin_run(session: Session, job: Job, run_id: str, worker: str, now: datetime) -> None:
     job.started_at = job.started_at or now
     job.ended_at = job.error_code = job.error_message = job.error_retryable = job.available_at = None
     if job.deadline_at is None and job.deadline_s is not None:
         job.deadline_at = now + timedelta(seconds=job.deadline_s)
-    run_id = new_id("run")
     session.add(Run(id=run_id, job_id=job.id, number=job.lease_token, worker=worker[:200], started_at=now))
     append_event(session, job.id, EventType.JOB_STARTED, {"run_id": run_id, "number": job.lease_token}, at=now)
 

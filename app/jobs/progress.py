@@ -16,7 +16,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session, sessionmaker
 
 from app.clock import database_now
-from app.db import attempts_while_away
+from app.db import OUTAGE_PATIENCE_S, attempts_while_away
 from app.jobs.endings import fail, retry_with_smaller_batches
 from app.jobs.events import EventType, append_event
 from app.jobs.leases import Lease, lock_held
@@ -26,7 +26,6 @@ from app.jobs.publishing import StoredArtifact, publish
 T = TypeVar("T")
 
 FLUSH_INTERVAL_S = 1.0
-DATABASE_PATIENCE_S = 60.0
 ETA_WINDOW_STEPS = 50
 METRIC_BATCH = 1000  # rows of one statement; SQLite allows 32,766 bound values
 
@@ -108,8 +107,9 @@ class JobWriter:
             self.flush()
 
     def _write(self, action: Callable[[Session, Job, datetime], T]) -> T:
-        """Write what is waiting and then ``action``, in one transaction; a database that restarts is waited for."""
-        for attempt in attempts_while_away(DATABASE_PATIENCE_S):
+        """Write what is waiting and then ``action``, in one transaction; a database that is away is waited for."""
+        for attempt in attempts_while_away(OUTAGE_PATIENCE_S):
+            self._active_at = time.monotonic()  # a run that waits for a database is not one that hangs
             with attempt, self._session_factory.begin() as session:
                 job = lock_held(session, self.lease)
                 now = database_now(session)
