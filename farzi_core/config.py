@@ -194,6 +194,13 @@ class OuterConfig(SpecModel):
     validate_every: int = Field(
         30, ge=1, description="Outer steps between validations of a fresh student; the start is validated as well."
     )
+    validation_steps: int | None = Field(
+        None,
+        ge=1,
+        le=100_000,
+        description="Steps for which the fresh student of a validation trains, its best look counts; null takes "
+        "inner.num_steps, and at least 240 with inputs 'sampled_events', where students learn for longer than an inner loop.",
+    )
     patience: int | None = Field(
         4, ge=1, description="Stop after this many validations in a row without a better one; null never stops."
     )

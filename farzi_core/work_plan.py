@@ -73,7 +73,8 @@ class StepTimes:
     def validation(self) -> float:
         """One validation of the outer loop."""
         spec = self._spec
-        return self._inner_step * spec.inner.num_steps + LOOKS_PER_VALIDATION * self._look(spec.student)
+        num_steps = spec.outer.validation_steps or spec.inner.num_steps
+        return self._inner_step * num_steps + LOOKS_PER_VALIDATION * self._look(spec.student)
 
     def baseline_step(self, baseline: Baseline) -> float:
         """The mean outer step of a learned baseline."""

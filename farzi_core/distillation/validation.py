@@ -10,9 +10,11 @@ from farzi_core.work_plan import LOOKS_PER_VALIDATION
 def measure_fresh_student(setting: Setting, data: TrainingData, lr: float) -> float:
     """Return the best look of a fresh student trained on ``data`` at an inner learning rate.
 
-    Cost: as many training steps as the longest inner loop, and the looks.
+    Cost: ``outer.validation_steps`` training steps, and the looks.
     """
-    plan = TrainingPlan(setting.inner_adam(lr), setting.spec.inner.num_steps, LOOKS_PER_VALIDATION, None, setting.metric)
+    num_steps = setting.spec.outer.validation_steps
+    assert num_steps is not None, "a setting has no choices left"
+    plan = TrainingPlan(setting.inner_adam(lr), num_steps, LOOKS_PER_VALIDATION, None, setting.metric)
     training = StudentTraining(
         setting.student,
         data,

@@ -53,6 +53,16 @@ def test_a_start_from_predictions_takes_few_and_small_outer_steps() -> None:
     assert (given.num_steps, given.lr) == (7, 0.5)
 
 
+def test_students_of_a_validation_train_as_long_as_judged_ones_need() -> None:
+    assert fill_in(standard(), ML_100K).outer.validation_steps == 240
+    longer = standard(inner={"num_steps": 300})
+    assert fill_in(longer, ML_100K).outer.validation_steps == 300
+    soft = standard(synthetic={"inputs": "soft_tokens"})
+    assert fill_in(soft, ML_100K).outer.validation_steps == soft.inner.num_steps == 120
+    given = standard(outer={"validation_steps": 33})
+    assert fill_in(given, ML_100K).outer.validation_steps == 33
+
+
 def test_what_a_spec_says_stays() -> None:
     assert chosen(standard(synthetic={"inputs": "soft_tokens"}), ML_100K) == ("soft_tokens", 1)
     assert chosen(standard(teacher={"num_trajectories": 2}), ML_100K) == ("sampled_events", 2)

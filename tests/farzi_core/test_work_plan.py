@@ -52,6 +52,20 @@ def test_whatever_grows_makes_a_student_slower(architecture: Architecture) -> No
     assert cost(replace(SIZE, num_validation_cases=100_000)) > smallest
 
 
+def test_a_longer_validation_costs_what_its_steps_cost() -> None:
+    def times(steps: int | None) -> StepTimes:
+        outer = {"validation_steps": steps}
+        return StepTimes(resolve_spec("sequential_recommendation", {"preset": "quick", "outer": outer}), SIZE)
+
+    short, long, longer = times(100), times(240), times(380)
+    assert times(None).validation == short.validation, "unknown yet: that of the longest inner loop"
+    assert longer.validation - long.validation == pytest.approx(long.validation - short.validation)
+    every = QUICK.outer.validate_every
+    assert long.outer_step - short.outer_step == pytest.approx((long.validation - short.validation) / every)
+    distillation = {name: plan_distillation(QUICK, found)["distillation"] for name, found in (("short", short), ("long", long))}
+    assert distillation["long"] > distillation["short"]
+
+
 def test_the_plan_names_every_piece_of_work() -> None:
     planned = plan_distillation(QUICK, StepTimes(QUICK, SIZE))
     assert list(planned)[:2] == ["teacher", "distillation"]
