@@ -88,6 +88,9 @@ ERRORS: dict[str, ErrorKind] = {
     "invalid_spec": ErrorKind(422, "The spec has bad fields", "Correct each field listed under errors; see /v1/spec/schema."),
     "spec_exceeds_data": ErrorKind(422, "The spec asks for more than the data has", "Lower each field listed under errors."),
     "dataset_invalid": ErrorKind(422, "The data set is invalid", "Read its report, correct the file, upload it as a new one."),
+    "sequences_too_short": ErrorKind(
+        422, "The sequences are too short to learn from", "Upload data with longer sequences as a new data set."
+    ),
     "webhook_url_refused": ErrorKind(
         422, "The URL is none that webhooks are sent to", "Give an https URL with a public address; see docs/webhooks.md."
     ),

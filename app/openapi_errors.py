@@ -53,6 +53,7 @@ _OF_A_SUBMISSION = (
     "invalid_spec",
     "job_not_found",
     "job_not_succeeded",
+    "sequences_too_short",
     "spec_exceeds_data",
 )
 OWN: dict[str, tuple[str, ...]] = {

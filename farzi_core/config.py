@@ -85,7 +85,9 @@ class SyntheticConfig(SpecModel):
     """Size and form of the synthetic data ``softmax(scores / temperature)``; in bytes 4 a number, whatever the form."""
 
     num_sequences: int = Field(50, ge=1, le=100_000, description="S, number of synthetic sequences.")
-    sequence_length: int = Field(50, ge=2, le=2048, description="L, events per synthetic sequence.")
+    sequence_length: int = Field(
+        50, ge=2, le=2048, description="L, events per synthetic sequence: at most those of the longest training sequence."
+    )
     latent_dim: int = Field(32, ge=1, le=1024, description="D, width of the latents of `factorized`: S L D + D V numbers.")
     temperature: float = Field(1.0, gt=0.0, le=100.0, description="Softmax temperature; lower is closer to hard sequences.")
     learn_temperature: bool = Field(False, description="Learn the temperature together with the rest, starting from it.")
@@ -361,13 +363,18 @@ class DistillationSpec(SpecModel):
 
 @dataclass(frozen=True)
 class DataSummary:
-    """What a spec is checked against before a job starts: the size of a validated data set."""
+    """What a spec is checked against before a job starts: the size of a validated data set.
+
+    ``max_training_length`` is what the longest training sequence (of a text: all training lines) has once validation and test
+    are taken away; None where it cannot be known of a data set that an earlier release validated.
+    """
 
     task: Task
     num_sequences: int
     num_events: int
     vocab_size: int
     max_sequence_length: int
+    max_training_length: int | None = None
 
 
 @dataclass(frozen=True)
@@ -378,32 +385,15 @@ class SpecProblem:
     detail: str
 
 
-def find_data_problems(spec: DistillationSpec, data: DataSummary) -> list[SpecProblem]:
-    """Return every way in which ``spec`` asks for more than ``data`` has; empty when the job can start."""
-    problems: list[SpecProblem] = []
-    synthetic = spec.synthetic
-    if data.task == "sequential_recommendation":
-        most_sequences, longest = data.num_sequences, data.max_sequence_length
-    else:
-        # Text is one stream cut into blocks: what bounds a summary is the number of events.
-        longest = data.num_events
-        most_sequences = max(1, data.num_events // synthetic.sequence_length)
-    if synthetic.num_sequences > most_sequences:
-        problems.append(
-            SpecProblem(
-                "/synthetic/num_sequences",
-                f"{synthetic.num_sequences} synthetic sequences were asked for, but the data set has only {most_sequences}; "
-                f"choose at most {most_sequences}",
-            )
-        )
-    if synthetic.sequence_length > longest:
-        problems.append(
-            SpecProblem(
-                "/synthetic/sequence_length",
-                f"synthetic sequences of {synthetic.sequence_length} events were asked for, but the longest sequence of the "
-                f"data set has {longest}; choose at most {longest}",
-            )
-        )
+def find_data_problems(spec: DistillationSpec, data: DataSummary, *, distilled: bool = False) -> list[SpecProblem]:
+    """Return every way in which ``spec`` asks for more than ``data`` has; empty when the job can start.
+
+    Args:
+        spec: the complete spec.
+        data: sizes of the data set.
+        distilled: whether the synthetic data are there already; their size is no longer a question then.
+    """
+    problems = [] if distilled else _find_size_problems(spec.synthetic, data)
     if data.task == "language_modeling" and "head" in spec.evaluation.baselines:
         problems.append(
             SpecProblem(
@@ -427,4 +417,27 @@ def find_data_problems(spec: DistillationSpec, data: DataSummary) -> list[SpecPr
                 f"num_heads={spec.student.num_heads} gives {head_width}; change one of them",
             )
         )
+    return problems
+
+
+def _find_size_problems(synthetic: SyntheticConfig, data: DataSummary) -> list[SpecProblem]:
+    longest = data.max_training_length
+    if data.task == "sequential_recommendation":
+        longest = data.max_sequence_length if longest is None else longest
+        most_sequences, where, what = data.num_sequences, "the data set has only", "the longest sequence has"
+    else:
+        # Text is one stream cut into blocks: what bounds a summary is the number of events.
+        longest = data.num_events if longest is None else longest
+        most_sequences = max(1, longest // synthetic.sequence_length)
+        where, what = f"the training lines have only {longest} events, enough for", "the training lines have"
+    problems: list[SpecProblem] = []
+    if synthetic.num_sequences > most_sequences:
+        asked = f"{synthetic.num_sequences} synthetic sequences were asked for"
+        detail = f"{asked}, but {where} {most_sequences}; choose at most {most_sequences}"
+        problems.append(SpecProblem("/synthetic/num_sequences", detail))
+    if synthetic.sequence_length > longest:
+        asked = f"synthetic sequences of {synthetic.sequence_length} events were asked for"
+        rest = "to learn from, without those of validation and test"
+        detail = f"{asked}, but {what} {longest} {rest}; choose at most {longest}"
+        problems.append(SpecProblem("/synthetic/sequence_length", detail))
     return problems

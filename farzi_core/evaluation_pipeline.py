@@ -77,7 +77,7 @@ class EvaluationPipeline(Pipeline):
         device: torch.device | None = None,
     ) -> None:
         self._result, self._directory, self._data_sha256 = result, directory, data_sha256
-        self._setting = prepare_setting(dataset, spec, device)
+        self._setting = prepare_setting(dataset, spec, device, distilled=True)
         self._spec = self._setting.spec
         self._distilled = self._load(dataset)
         times = time_steps(self._setting)

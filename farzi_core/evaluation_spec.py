@@ -72,7 +72,7 @@ def find_evaluation_problems(spec: EvaluationSpec, source: DistillationSpec, dat
     """Return every way in which ``spec`` does not fit the result or the data; empty when the job can start."""
     problems = [
         SpecProblem(problem.pointer.removeprefix("/evaluation"), problem.detail)
-        for problem in find_data_problems(apply_evaluation(spec, source), data)
+        for problem in find_data_problems(apply_evaluation(spec, source), data, distilled=True)
     ]
     length = source.synthetic.sequence_length
     if spec.student.max_length < length:

@@ -55,7 +55,9 @@ class DatasetOut(OutputModel):
     num_sequences: int | None = Field(description="Sequences: users, or lines of text; null until it is ready.")
     num_events: int | None = Field(description="Events of all sequences.")
     vocab_size: int | None = Field(description="Distinct items or words.")
-    max_sequence_length: int | None = Field(description="Events of the longest one: the most that a synthetic one may have.")
+    max_sequence_length: int | None = Field(
+        description="Events of the longest one. A synthetic one of interactions has at most two fewer: the last are held out."
+    )
     created_at: Timestamp
     updated_at: Timestamp
 

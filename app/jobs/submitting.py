@@ -22,9 +22,10 @@ from app.problems import field_problems, summarise
 from app.tenants.quotas import QuotaGuard
 from farzi_core.config import DataSummary, DistillationSpec, SpecProblem, Task, find_data_problems
 from farzi_core.data_choices import fill_in
-from farzi_core.errors import ConfigError
+from farzi_core.errors import ConfigError, DataError
 from farzi_core.evaluation_spec import apply_evaluation, find_evaluation_problems, resolve_evaluation
 from farzi_core.presets import resolve_spec
+from farzi_core.training_part import require_pairs
 
 SPEC = "/spec"
 
@@ -79,6 +80,7 @@ def check_submission(session: Session, tenant_id: str, body: JobCreate) -> Submi
     if dataset is None:
         raise ServiceError("dataset_not_found", "There is no data set of this id.")
     data = summarise_ready(dataset)
+    _require_usable(data)
     spec = fill_in(_resolve_distillation(dataset, body), data)
     _check_fit(find_data_problems(spec, data))
     return Submission(JobKind.DISTILLATION, dataset.id, None, spec.model_dump(mode="json"), spec, data)
@@ -116,6 +118,14 @@ def _resolve_distillation(dataset: Dataset, body: JobCreate) -> DistillationSpec
         raise _bad_spec("invalid_spec", (FieldProblem(SPEC + error.pointer, error.message),)) from None
     except ValidationError as error:
         raise _bad_spec("invalid_spec", field_problems(error.errors(), body.spec, SPEC)) from None
+
+
+def _require_usable(data: DataSummary) -> None:
+    try:
+        require_pairs(data)
+    except DataError as error:
+        problem = FieldProblem("/dataset_id", error.message)
+        raise ServiceError(error.code, f"{problem.pointer}: {problem.detail}", problems=(problem,)) from None
 
 
 def _check_fit(found: list[SpecProblem]) -> None:

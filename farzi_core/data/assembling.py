@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from farzi_core.data.interaction_rows import Interactions
 from farzi_core.data.sequences import SequenceDataset, Vocabulary
 from farzi_core.data.sorting import stable_order
-from farzi_core.data.splits import MIN_SPLIT_EVENTS
 from farzi_core.data_options import DatasetOptions
 from farzi_core.errors import DataError
+from farzi_core.training_part import MIN_SPLIT_EVENTS
 
 
 def assemble_sequences(

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from farzi_core.data.problems import shorten
 from farzi_core.data.sequences import SequenceDataset
-from farzi_core.data.splits import MIN_SPLIT_EVENTS
 from farzi_core.data.timestamps import TimeKind
+from farzi_core.training_part import MIN_SPLIT_EVENTS
 
 PREVIEW_SEQUENCES = 20
 PREVIEW_EVENTS = 20

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from farzi_core.config import DataSummary, Task
 from farzi_core.data_options import Tokenizer
 from farzi_core.errors import DataError
+from farzi_core.training_part import MIN_SPLIT_EVENTS, NUM_HELD_OUT
 
 EventIds = NDArray[np.int32]
 Offsets = NDArray[np.int64]
@@ -118,7 +119,15 @@ class SequenceDataset:
     def summary(self) -> DataSummary:
         """Return the figures a spec is checked against."""
         longest = int(self.lengths.max(initial=0))
-        return DataSummary(self.task, self.num_sequences, self.num_events, self.vocab_size, longest)
+        return DataSummary(
+            self.task, self.num_sequences, self.num_events, self.vocab_size, longest, self._measure_training_part()
+        )
+
+    def _measure_training_part(self) -> int:
+        if self.task == "language_modeling":
+            return int(self.offsets[self.num_sequences - self.num_validation_sequences - self.num_test_sequences])
+        lengths = self.lengths
+        return int(np.where(lengths < MIN_SPLIT_EVENTS, lengths, lengths - NUM_HELD_OUT).max(initial=0))
 
     def write_parquet(self, path: Path) -> None:
         """Write the data set as one parquet file; see ``farzi_core.data.canonical``."""

@@ -14,8 +14,7 @@ import numpy as np
 
 from farzi_core.data.sequences import EventIds, SequenceDataset, gather_slices
 from farzi_core.errors import DataError
-
-MIN_SPLIT_EVENTS = 3
+from farzi_core.training_part import MIN_PAIR_EVENTS, MIN_SPLIT_EVENTS, NUM_HELD_OUT
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,7 @@ def _leave_one_out(dataset: SequenceDataset) -> Split:
             "give longer sequences",
             code="sequences_too_short",
         )
-    events, offsets = gather_slices(dataset.events, starts, np.where(long_enough, ends - 2, ends))
+    events, offsets = gather_slices(dataset.events, starts, np.where(long_enough, ends - NUM_HELD_OUT, ends))
     train = SequenceDataset(dataset.task, dataset.vocabulary, events, offsets, dataset.names)
     return Split(train, _hold_out(dataset, long_enough, 2), _hold_out(dataset, long_enough, 1))
 
@@ -95,8 +94,16 @@ def _split_stream(dataset: SequenceDataset) -> Split:
             "cannot be used; every part needs at least one line",
             code="text_too_short",
         )
-    train_end = dataset.offsets[num_train]
-    test_start = dataset.offsets[num_train + dataset.num_validation_sequences]
+    train_end = int(dataset.offsets[num_train])
+    test_start = int(dataset.offsets[num_train + dataset.num_validation_sequences])
+    sizes = {"training": train_end, "validation": test_start - train_end, "test": dataset.num_events - test_start}
+    for part, num_events in sizes.items():
+        if num_events < MIN_PAIR_EVENTS:
+            raise DataError(
+                f"the {part} lines hold {num_events} {'event' if num_events == 1 else 'events'}; every part needs at least "
+                f"{MIN_PAIR_EVENTS}, one to predict and one before it: give more or longer lines",
+                code="text_too_short",
+            )
     train = SequenceDataset(
         dataset.task,
         dataset.vocabulary,

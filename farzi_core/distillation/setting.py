@@ -20,6 +20,7 @@ from farzi_core.evaluation.held_out import REPEAT_SHARE, HeldOutCases, prepare_c
 from farzi_core.metagrad import AdamConfig
 from farzi_core.seeding import derive_seed
 from farzi_core.students import Student, build_student
+from farzi_core.training_part import require_pairs
 
 SELECTION_K = 10
 RANKING_METRIC = f"ndcg@{SELECTION_K}"
@@ -84,20 +85,25 @@ class Setting:
         return AdamConfig(inner.lr if lr is None else lr, inner.betas, inner.eps, eps_root)
 
 
-def prepare_setting(dataset: SequenceDataset, spec: DistillationSpec, device: torch.device | None = None) -> Setting:
+def prepare_setting(
+    dataset: SequenceDataset, spec: DistillationSpec, device: torch.device | None = None, *, distilled: bool = False
+) -> Setting:
     """Split ``dataset`` and build what ``spec`` asks for.
 
     Args:
         dataset: a validated data set.
         spec: the complete spec; what it leaves to the data is filled in.
         device: None takes the GPU when there is one.
+        distilled: whether the synthetic data are there already; their size is no longer a question then.
 
     Raises:
         ConfigError: the spec asks for more than the data have.
         DataError: the data cannot be split, or leave nothing to learn from.
     """
-    spec = fill_in(spec, dataset.summary())
-    problems = find_data_problems(spec, dataset.summary())
+    data = dataset.summary()
+    require_pairs(data)
+    spec = fill_in(spec, data)
+    problems = find_data_problems(spec, data, distilled=distilled)
     if problems:
         raise ConfigError("; ".join(problem.detail for problem in problems), pointer=problems[0].pointer)
     device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")

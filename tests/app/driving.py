@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -117,8 +117,8 @@ def make_ready(client: TestClient | httpx.Client, services: Services, **fields: 
     return dataset_id
 
 
-def validate(services: Services, dataset_id: str) -> None:
-    """Let an upload be found good."""
+def validate(services: Services, dataset_id: str, **sizes: Any) -> None:
+    """Let an upload be found good, with other sizes than usual where they are given."""
     lease = claim_validation(services, dataset_id)
     found = ValidatedContent(
         canonical_key=f"datasets/{dataset_id}/{lease.token}/canonical.parquet",
@@ -129,6 +129,7 @@ def validate(services: Services, dataset_id: str) -> None:
         report={"num_problems": 0, "problems": []},
         preview=[{"name": "1", "num_events": 2, "events": ["2", "3"]}],
     )
+    found = replace(found, **sizes)
     with services.sessions.begin() as session:
         accept_dataset(session, dataset_id, found, at=database_now(session))
         publish(session, lease, {}, [])

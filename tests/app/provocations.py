@@ -25,6 +25,8 @@ from tests.app.driving import (
     make_ready,
     submit,
     succeed,
+    upload,
+    validate,
 )
 
 TEXT = {"name": "x", "task": "language_modeling", "format": "text"}
@@ -244,6 +246,14 @@ def _(world: World) -> Answer:
     dataset_id = make_ready(world.client, world.services)
     spec = {"preset": "quick", "synthetic": {"num_sequences": 5000}}
     return world.client.post("/v1/jobs", json=distillation(dataset_id, spec=spec))
+
+
+@provokes("sequences_too_short")
+def _(world: World) -> Answer:
+    dataset_id = upload(world.client)
+    report = {"num_problems": 0, "problems": [], "statistics": {"num_short_sequences": 0}}
+    validate(world.services, dataset_id, num_sequences=60, num_events=180, max_sequence_length=3, report=report)
+    return world.client.post("/v1/jobs", json=distillation(dataset_id))
 
 
 @provokes("webhook_url_refused")

@@ -30,6 +30,31 @@ def test_sequences_that_cannot_be_split_are_refused() -> None:
         prepare_setting(short, tiny_spec(synthetic={"sequence_length": 2}))
 
 
+def test_sequences_that_leave_no_pair_are_refused_as_data_and_not_as_a_spec() -> None:
+    with pytest.raises(DataError, match="nothing to learn from") as caught:
+        prepare_setting(make_dataset([[0, 1, 2]] * 9, 8), tiny_spec(synthetic={"sequence_length": 2}))
+    assert caught.value.code == "sequences_too_short"
+
+
+def test_a_synthetic_sequence_is_no_longer_than_what_is_trained_on() -> None:
+    dataset = make_dataset([[0, 1, 2, 3, 4, 5]] * 9, 8)
+    setting = prepare_setting(dataset, tiny_spec(synthetic={"sequence_length": 4}))
+    assert setting.real.pick_whole(2, 4, torch.Generator()).tolist() == [[0, 1, 2, 3]] * 2
+    longer = tiny_spec(synthetic={"sequence_length": 5})
+    with pytest.raises(ConfigError, match="choose at most 4") as caught:
+        prepare_setting(dataset, longer)
+    assert caught.value.pointer == "/synthetic/sequence_length"
+    assert prepare_setting(dataset, longer, distilled=True).spec.synthetic.sequence_length == 5
+
+
+@pytest.mark.parametrize("last", [[[0, 1, 2], [3]], [[0], [1, 2, 3]]])
+def test_a_held_out_text_of_one_event_is_refused_before_any_work(last: list[list[int]]) -> None:
+    dataset = make_dataset([*[[0, 1, 2, 3, 4]] * 20, *last], 8, "language_modeling", num_validation=1, num_test=1)
+    with pytest.raises(DataError, match="hold 1 event;") as caught:
+        prepare_setting(dataset, tiny_spec("language_modeling", student={"architecture": "transformer_lm"}))
+    assert caught.value.code == "text_too_short"
+
+
 def test_repeats_are_decided_from_the_data() -> None:
     repeating = make_dataset([[i % 8, (i + 1) % 8] * 6 for i in range(20)], 8)
     fresh = make_dataset([[(i + j) % 30 for j in range(10)] for i in range(20)], 30)
