@@ -159,8 +159,12 @@ def delete_dataset(sessions: sessionmaker[Session], store: ObjectStore, tenant_i
 
 
 def discard_unless_kept(sessions: sessionmaker[Session], store: ObjectStore, dataset_id: str, key: str) -> None:
-    """Delete an object that no row names; a commit whose answer was lost may have succeeded."""
+    """Delete an object that no row names. A commit whose answer was lost may have succeeded, or may be about to.
+
+    Whoever attaches the object holds the row's lock until his commit is decided, so the lock is waited for; without an answer
+    the object stays, and maintenance looks at it a day later.
+    """
     with sessions() as session:
-        dataset = session.get(Dataset, dataset_id)
+        dataset = session.get(Dataset, dataset_id, with_for_update=True)
     if dataset is None or dataset.content_key != key:
         store.delete(key)
