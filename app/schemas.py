@@ -18,6 +18,8 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from farzi_core.json_types import JsonTypedModel
+
 T = TypeVar("T")
 _TIME_TEXT = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]")
 
@@ -59,8 +61,8 @@ def _in_utc(value: datetime) -> datetime:
 InputTime = Annotated[AwareDatetime, BeforeValidator(_require_time_text), AfterValidator(_in_utc)]
 
 
-class InputModel(BaseModel):
-    """What a caller sends: closed to unknown fields."""
+class InputModel(JsonTypedModel):
+    """What a caller sends: closed to unknown fields, and to values of another JSON type."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

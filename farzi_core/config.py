@@ -11,7 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
+
+from farzi_core.json_types import JsonTypedModel
 
 Task = Literal["sequential_recommendation", "language_modeling"]
 DataFormat = Literal["csv", "tsv", "jsonl", "parquet", "inter", "sequences", "text"]
@@ -49,7 +51,7 @@ NoiseLevel = Annotated[float, Field(gt=0.0, lt=1.0)]
 Beta = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 
-class SpecModel(BaseModel):
+class SpecModel(JsonTypedModel):
     """Base of every part of the spec: immutable, and closed to unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")

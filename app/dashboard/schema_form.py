@@ -70,14 +70,9 @@ class Field:
     def _read_one(self, text: str) -> Json:
         if "boolean" in self.types and text in {"true", "false"}:
             return text == "true"
-        if self.types & {"integer", "number"} and _INTEGER.fullmatch(text):
-            return int(text)
         if "number" in self.types:
-            try:
-                return float(text)
-            except ValueError:
-                return text
-        return text
+            return read_number(text)
+        return int(text) if "integer" in self.types and _INTEGER.fullmatch(text) else text
 
 
 @dataclass(frozen=True)
@@ -119,6 +114,16 @@ def read_values(fields: Iterable[Field], filled_in: Mapping[str, str]) -> dict[s
             target = target.setdefault(name, {})
         target[field.path[-1]] = value
     return values
+
+
+def read_number(text: str) -> int | float | str:
+    """Return the number that was filled in; what is none stays as it is, for the model to refuse."""
+    if _INTEGER.fullmatch(text):
+        return int(text)
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def show_value(value: Json) -> str:

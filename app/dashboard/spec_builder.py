@@ -11,7 +11,7 @@ from fastapi import Request
 
 from app.dashboard.forms import Form, validate
 from app.dashboard.page_route import begin_post
-from app.dashboard.schema_form import Field, Section, read_values
+from app.dashboard.schema_form import Field, Section, read_number, read_values
 from app.errors import FieldProblem, ServiceError
 from app.jobs import planning_endpoints
 from app.jobs.schemas import JobCreate
@@ -49,7 +49,7 @@ class SpecBuilder:
         values = {**job, "metadata": _read_labels(self.filled_in.get("labels", ""))}
         deadline = self.filled_in.get("deadline_s", "").strip()
         if deadline:
-            values["deadline_s"] = deadline
+            values["deadline_s"] = read_number(deadline)
         return validate(JobCreate, values)
 
     def problems_by_field(self, error: ServiceError | None) -> dict[str, str]:

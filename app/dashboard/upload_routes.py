@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse
 from app.dashboard.formatting import size
 from app.dashboard.forms import Form, validate
 from app.dashboard.page_route import InForm, PageRoute, begin_post
+from app.dashboard.schema_form import read_number
 from app.datasets import endpoints as dataset_endpoints
 from app.dependencies import DatasetWriter, InServices
 from app.pagination import MAX_LIMIT, PageQuery
@@ -102,4 +103,4 @@ def _describe_other(upload: UploadOut) -> str:
 
 def _read_file(form: Form) -> UploadCreate:
     given = {name: form.get(name) for name in ("size_bytes", "sha256", "part_size_bytes") if form.get(name)}
-    return validate(UploadCreate, given)
+    return validate(UploadCreate, {name: text if name == "sha256" else read_number(text) for name, text in given.items()})

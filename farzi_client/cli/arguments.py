@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from farzi_client.cli.failures import UsageProblem
+
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+_WORDS = {"true": True, "false": False}
 
 
 def parse_labels(pairs: Sequence[str] | None, flag: str) -> dict[str, str] | None:
@@ -24,7 +28,7 @@ def parse_labels(pairs: Sequence[str] | None, flag: str) -> dict[str, str] | Non
 
 
 def parse_values(pairs: Sequence[str] | None, flag: str) -> dict[str, Any] | None:
-    """Read ``NAME=VALUE`` pairs whose values are JSON where they can be (``true``, ``3``, ``null``), else text."""
+    """Read ``NAME=VALUE`` pairs: numbers, ``true``, ``false``, ``null`` and other JSON as what they are, the rest as text."""
     labels = parse_labels(pairs, flag)
     return None if labels is None else {name: _parse_value(text) for name, text in labels.items()}
 
@@ -46,4 +50,7 @@ def _parse_value(text: str) -> Any:
     try:
         return json.loads(text)
     except json.JSONDecodeError:
-        return text
+        pass
+    if _NUMBER.fullmatch(text):  # .5, which is no JSON
+        return float(text)
+    return _WORDS.get(text.lower(), text)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from farzi_client.cli.arguments import parse_values
 from tests.farzi_client.cli import run_farzi
 from tests.farzi_client.unruly_server import UnrulyServer, problem, raw, reply, sse
 
@@ -47,6 +48,24 @@ def test_an_upload_to_a_ready_data_set(server: UnrulyServer, capsys: Capture, fi
         "options": {"bad_rows": "skip", "header": False},
         "metadata": {"a": "b"},
     }
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("4", 4),
+        (".5", 0.5),
+        ("5.", 5.0),
+        ("1e-3", 0.001),
+        ("True", True),
+        ("false", False),
+        ("null", None),
+        ("skip", "skip"),
+        (";", ";"),
+    ],
+)
+def test_values_of_options_have_the_types_of_json(text: str, value: object) -> None:
+    assert parse_values([f"name={text}"], "--option") == {"name": value}
 
 
 def test_an_invalid_file_exits_1_and_names_the_line(server: UnrulyServer, capsys: Capture, file: Path) -> None:
