@@ -10,7 +10,6 @@ import fcntl
 import logging
 import os
 import signal
-import socket
 import sys
 import threading
 from collections.abc import Iterator
@@ -28,6 +27,7 @@ from app.settings import Settings, SettingsError, load_settings
 from app.tracing import configure_tracing
 from worker.idle_calibration import IdleCalibration
 from worker.maintenance import Maintenance
+from worker.presence import being_present, make_name
 from worker.signals import call_on_signal
 from worker.supervision import Supervisor
 
@@ -36,6 +36,7 @@ logger = logging.getLogger(__name__)
 LOCK_NAME = "supervisor.lock"
 POLL_S = 0.3
 LOCK_POLL_S = 0.2
+STOP_MAINTENANCE_S = 5.0
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -67,21 +68,24 @@ def serve(settings: Settings, stop: threading.Event) -> None:
         with session_factory.begin() as session:
             for job_id in reap_all(session, max_runs=settings.max_runs):
                 logger.info("%s goes on after a restart", job_id)
-    maintenance = Maintenance(settings, session_factory, send=_tell_nobody)
-    threads = [threading.Thread(target=maintenance.run, args=(stop,), name="maintenance")]
-    threads += [
-        threading.Thread(target=_serve_lane, args=(settings, engine, queue, stop), name=f"lane-{queue}") for queue in Queue
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    names = {queue: make_name(f"embedded-{queue}") for queue in Queue}
+    with being_present(settings, *names.values()) as presence:
+        maintenance = Maintenance(settings, session_factory, presence, send=_tell_nobody)
+        lanes = [
+            threading.Thread(target=_serve_lane, args=(settings, engine, queue, name, stop), name=f"lane-{queue}")
+            for queue, name in names.items()
+        ]
+        maintenance.start()
+        for lane in lanes:
+            lane.start()
+        for lane in lanes:
+            lane.join()
+        maintenance.stop(STOP_MAINTENANCE_S)
     engine.dispose()
 
 
-def _serve_lane(settings: Settings, engine: Engine, queue: Queue, stop: threading.Event) -> None:
+def _serve_lane(settings: Settings, engine: Engine, queue: Queue, worker: str, stop: threading.Event) -> None:
     reading_session_factory = make_reading_session_factory(engine)
-    worker = f"embedded-{queue}@{socket.gethostname()}:{os.getpid()}"
     supervisor = Supervisor(settings, make_session_factory(engine), worker, stop)
     calibration = IdleCalibration(settings, make_session_factory(engine))
 

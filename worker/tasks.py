@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 from celery import Celery
 from celery.worker.request import Request
 
@@ -16,9 +18,20 @@ class Doorbell(Request):  # type: ignore[misc]  # Celery has no types
         self.acknowledged = True
 
 
-def register_tasks(celery: Celery, supervisor: Supervisor) -> None:
-    """Let ``celery`` run jobs through ``supervisor``."""
+def register_tasks(celery: Celery, supervisor: Supervisor, shutdown: threading.Event) -> threading.Event:
+    """Let ``celery`` run jobs through ``supervisor``; return what is set while it does.
+
+    Who is called runs all there is to run: messages may have been lost, and one that comes for a job that was run is harmless.
+    """
+    busy = threading.Event()
 
     @celery.task(name=RUN_JOB, Request=Doorbell)  # type: ignore[untyped-decorator]
     def run_job(job_id: str) -> None:
-        supervisor.answer_doorbell(job_id)
+        busy.set()
+        try:
+            while supervisor.answer_doorbell(job_id) and not shutdown.is_set():
+                pass
+        finally:
+            busy.clear()
+
+    return busy

@@ -1,21 +1,27 @@
-"""Housekeeping that keeps an accepted job from being forgotten: leases that ran out, doorbells that were lost."""
+"""Housekeeping that keeps an accepted job from being forgotten: runs that are lost, doorbells that were lost."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 
+import structlog
 from sqlalchemy import Select, exists, or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from app.clock import database_now
+from app.db import is_away
 from app.jobs.endings import lose
-from app.jobs.models import Job, OutboxMessage
+from app.jobs.models import Job, OutboxMessage, Run
 from app.jobs.outbox import enqueue
-from app.jobs.states import LEASED_STATUSES, JobStatus
+from app.jobs.states import LEASED_STATUSES, JobStatus, Queue
 
 RING_AGAIN_AFTER_S = 60.0
-# Only the head of a long queue is rung again: its messages multiply otherwise while they wait.
-RING_AGAIN_JOBS = 50
+# Only the head of each queue is rung again: messages multiply while they wait, and a worker that comes goes on until nothing
+# is queued any more.
+RING_AGAIN_JOBS = 10
+
+logger = structlog.get_logger(__name__)
 
 
 def reap_expired(session: Session, *, max_runs: int, job_id: str | None = None) -> list[str]:
@@ -27,6 +33,16 @@ def reap_expired(session: Session, *, max_runs: int, job_id: str | None = None) 
     return _lose_all(session, query, "its lease ran out", max_runs)
 
 
+def reap_dead(session: Session, workers: Sequence[str], *, max_runs: int) -> list[str]:
+    """Take jobs from the runs of workers that are known to have ended, however long their leases last; return their ids."""
+    if not workers:
+        return []
+    # The number as well: a row that changed while it was waited for has another run, of a worker that lives.
+    mine = (Run.job_id == Job.id, Run.number == Job.lease_token, Run.ended_at.is_(None), Run.worker.in_(workers))
+    query = select(Job).where(Job.status.in_(LEASED_STATUSES), exists().where(*mine))
+    return _lose_all(session, query, "its worker ended", max_runs)
+
+
 def reap_all(session: Session, *, max_runs: int) -> list[str]:
     """Take every leased job from its run: for a supervisor that knows that it is the only one and has just started."""
     query = select(Job).where(Job.status.in_(LEASED_STATUSES))
@@ -34,18 +50,36 @@ def reap_all(session: Session, *, max_runs: int) -> list[str]:
 
 
 def ring_again(session: Session) -> int:
-    """Tell the broker once more of jobs that nobody took for a minute; return how many: losing Redis loses no job."""
+    """Tell the broker once more of the first jobs of each queue, where nobody took them for a minute; return how many."""
+    return sum(_ring_head(session, queue) for queue in Queue)
+
+
+def _ring_head(session: Session, queue: Queue) -> int:
+    """The head is chosen before it is asked who was told of: otherwise those behind it would be told of in its place."""
     now = database_now(session)
     told_before = now - timedelta(seconds=RING_AGAIN_AFTER_S)
+    waiting = aliased(Job)
+    head = (
+        select(waiting.id)
+        .where(
+            waiting.status == JobStatus.QUEUED,
+            waiting.queue == queue,
+            or_(waiting.available_at.is_(None), waiting.available_at <= now),
+        )
+        .order_by(waiting.id)
+        .limit(RING_AGAIN_JOBS)
+        .subquery()
+    )
+    untold = or_(Job.last_enqueued_at.is_(None), Job.last_enqueued_at < told_before)
     jobs = session.scalars(
         select(Job)
         .where(
+            Job.id.in_(select(head.c.id)),
             Job.status == JobStatus.QUEUED,
-            or_(Job.last_enqueued_at.is_(None), Job.last_enqueued_at < told_before),
+            untold,
             ~exists().where(OutboxMessage.job_id == Job.id),
         )
         .order_by(Job.id)
-        .limit(RING_AGAIN_JOBS)
         .with_for_update(skip_locked=True)
     ).all()
     for job in jobs:
@@ -54,9 +88,19 @@ def ring_again(session: Session) -> int:
 
 
 def _lose_all(session: Session, query: Select[Job], reason: str, max_runs: int) -> list[str]:
+    """Each in a savepoint: one job whose rows do not let it be lost must not keep all others with their dead runs."""
     locked = query.order_by(Job.id).with_for_update(skip_locked=True).execution_options(populate_existing=True)
-    jobs = session.scalars(locked).all()
+    jobs = {job.id: job for job in session.scalars(locked)}
     now = database_now(session)
-    for job in jobs:
-        lose(session, job, reason, max_runs=max_runs, at=now)
-    return [job.id for job in jobs]
+    lost = []
+    for job_id, job in jobs.items():
+        try:
+            with session.begin_nested():
+                lose(session, job, reason, max_runs=max_runs, at=now)
+        except Exception as error:
+            if is_away(error):
+                raise
+            logger.exception("a job cannot be taken from its run", job_id=job_id)
+        else:
+            lost.append(job_id)
+    return lost

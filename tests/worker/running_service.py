@@ -69,9 +69,10 @@ class RunningService:
         given = self.settings.model_dump(exclude_unset=True)
         values = {key: value.get_secret_value() if isinstance(value, SecretStr) else value for key, value in given.items()}
         environment = {f"FARZI_{key.upper()}": str(value) for key, value in values.items()}
-        process = subprocess.Popen(
-            [sys.executable, "-m", *arguments], env={**os.environ, "OMP_NUM_THREADS": "1", **environment}
-        )
+        temporary = self.settings.resolved_data_dir / "tmp"
+        temporary.mkdir(parents=True, exist_ok=True)
+        own = {"OMP_NUM_THREADS": "1", "TMPDIR": str(temporary)}
+        process = subprocess.Popen([sys.executable, "-m", *arguments], env={**os.environ, **own, **environment})
         self.processes.append(process)
         return process
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 import redis
+from sqlalchemy import delete
 
 from app.datasets.models import DatasetStatus
-from app.jobs.models import Job
+from app.jobs.models import Job, OutboxMessage
 from app.jobs.states import JobStatus, RunOutcome
 from tests.services.processes import is_running
 from tests.services.redis import empty_redis
@@ -43,6 +44,21 @@ def test_each_queue_has_its_worker(service: RunningService, tmp_path: Path) -> N
     for worker in (gpu, cpu):
         worker.terminate()
     assert [gpu.wait(15), cpu.wait(15)] == [0, 0]
+
+
+def test_jobs_whose_messages_were_lost_are_found_by_a_worker_that_has_nothing_to_do(
+    service: RunningService, tmp_path: Path
+) -> None:
+    jobs = [service.submit_validation(GOOD, tmp_path, columns=COLUMNS)[1] for _ in range(2)]
+    with service.session_factory.begin() as session:
+        session.execute(delete(OutboxMessage))
+    service.start(*CPU)
+    for job_id in jobs:
+        service.wait_for_status(job_id, JobStatus.SUCCEEDED, timeout_s=50.0)
+        with service.session_factory() as session:
+            announced_at = session.get_one(Job, job_id).last_enqueued_at
+        assert announced_at is not None
+        assert announced_at < service.job(job_id).created_at + timedelta(seconds=1), "nobody announced it again"
 
 
 def test_a_worker_that_is_told_to_stop_gives_its_job_to_the_next(service: RunningService, tmp_path: Path) -> None:

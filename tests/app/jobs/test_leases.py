@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session, sessionmaker
 
 from app.clock import database_now
@@ -17,7 +17,7 @@ from app.db import attempts_while_away, make_engine, make_session_factory
 from app.jobs import endings
 from app.jobs.leases import Lease, LeaseLostError, LeaseState, claim, heartbeat, lock_held, look, next_queued
 from app.jobs.models import Job, JobEvent, OutboxMessage, Run
-from app.jobs.reaper import reap_all, reap_expired, ring_again
+from app.jobs.reaper import RING_AGAIN_JOBS, reap_all, reap_expired, ring_again
 from app.jobs.states import JobKind, JobStatus, Queue, RunOutcome, StopRequest
 from app.settings import Settings
 from tests.services.rows import add_dataset, add_job
@@ -212,6 +212,34 @@ def test_a_job_nobody_took_is_rung_again_once_a_minute(session_factory: Sessions
         session.flush()
         assert ring_again(session) == 1
         assert ring_again(session) == 0
+
+
+def test_only_the_head_of_each_queue_is_rung_again(session_factory: Sessions) -> None:
+    with session_factory.begin() as session:
+        dataset = add_dataset(session)
+        waiting = [add_job(session, dataset).id for _ in range(RING_AGAIN_JOBS + 5)]
+        validation = add_job(session, dataset, kind=JobKind.VALIDATION).id
+        session.execute(delete(OutboxMessage))
+        session.execute(update(Job).values(last_enqueued_at=None))
+    for rung in ([*waiting[:RING_AGAIN_JOBS], validation], []):
+        with session_factory.begin() as session:
+            assert ring_again(session) == len(rung), "nobody behind the head is told of in the place of its jobs"
+            messages = session.scalars(select(OutboxMessage.job_id).order_by(OutboxMessage.job_id)).all()
+            assert messages == sorted(rung)
+            session.execute(delete(OutboxMessage))
+
+
+def test_a_job_that_cannot_be_lost_keeps_no_other_with_its_dead_run(session_factory: Sessions) -> None:
+    broken, other = new_job(session_factory), new_job(session_factory)
+    for job_id in (broken, other):
+        taken(session_factory, job_id)
+        expire(session_factory, job_id)
+    with session_factory.begin() as session:
+        job = session.get_one(Job, broken)
+        session.add(JobEvent(job_id=broken, seq=job.next_event_seq, type="log.tail", data={}, at=database_now(session)))
+    with session_factory.begin() as session:
+        assert reap_expired(session, max_runs=3) == [other]
+    assert (job_of(session_factory, broken).status, job_of(session_factory, other).status) == ("running", "queued")
 
 
 def test_a_tenant_with_many_jobs_takes_its_turn(session_factory: Sessions) -> None:
