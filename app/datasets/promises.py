@@ -1,4 +1,4 @@
-"""What a request says of its body before it comes: length, digest, encoding; and whether the body kept to it."""
+"""What a request says of its body before it comes: form, length, digests, encoding; and whether the body kept to it."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ from farzi_core.content_encoding import ContentEncoding
 
 _SHA256_FIELD = re.compile(r"sha-256\s*=\s*:([A-Za-z0-9+/=]*):")
 # RFC 9110 keeps x-gzip for old clients.
+_DIGEST_FIELDS = ("Content-Digest", "Repr-Digest")
+# The bytes of these are not those of the file: names and boundaries are around them, or line ends are gone.
+_FORMS = ("multipart/", "application/x-www-form-urlencoded")
 _ENCODINGS: dict[str, ContentEncoding | None] = {"identity": None, "gzip": "gzip", "x-gzip": "gzip", "zstd": "zstd"}
 
 
@@ -27,25 +30,27 @@ class BodyPromise:
         max_bytes: most bytes that are read.
         too_large: the answer to a body that is longer.
         size_bytes: its length, where the request says it.
-        sha256: digest of the bytes as they are sent, where the request says it.
+        digests: fields of the request with a SHA-256 of the bytes as they are sent, each with what it says.
         encoding: how they are compressed, where the request says it.
     """
 
     max_bytes: int
     too_large: ServiceError
     size_bytes: int | None = None
-    sha256: bytes | None = None
+    digests: tuple[tuple[str, bytes], ...] = ()
     encoding: ContentEncoding | None = None
 
     def with_headers(self, headers: Headers) -> BodyPromise:
         """Add what the headers say, and refuse what need not be read at all."""
+        _require_whole_file(headers)
         size_bytes = _read_length(headers.get("content-length"))
         if size_bytes is not None and size_bytes > self.max_bytes:
             raise self.too_large
         if size_bytes == 0:
             raise _empty()
         encoding = _read_encoding(headers.get("content-encoding", "identity"))
-        return replace(self, size_bytes=size_bytes, sha256=_read_digest(headers.get("content-digest")), encoding=encoding)
+        digests = tuple((name, digest) for name in _DIGEST_FIELDS for digest in _read_digests(name, headers))
+        return replace(self, size_bytes=size_bytes, digests=digests, encoding=encoding)
 
     def check_so_far(self, num_bytes: int) -> None:
         if num_bytes > self.max_bytes:
@@ -58,12 +63,13 @@ class BodyPromise:
         if self.size_bytes is not None and content.size_bytes != self.size_bytes:
             message = f"The body has {content.size_bytes} bytes, Content-Length promised {self.size_bytes}."
             raise ServiceError("bad_request", message, headers={"Connection": "close"})
-        if self.sha256 is not None and content.sha256 != self.sha256.hex():
-            raise ServiceError(
-                "content_digest_mismatch",
-                f"The bytes have SHA-256 {content.sha256}, Content-Digest promised {self.sha256.hex()}; "
-                "nothing was kept, send them again.",
-            )
+        for name, digest in self.digests:
+            if content.sha256 != digest.hex():
+                raise ServiceError(
+                    "content_digest_mismatch",
+                    f"The bytes have SHA-256 {content.sha256}, {name} promised {digest.hex()}; nothing was kept, send them "
+                    "again.",
+                )
         if self.encoding is not None and content.encoding != self.encoding:
             found = f"with {content.encoding}" if content.encoding else "neither with gzip nor with zstd"
             raise ServiceError(
@@ -91,20 +97,34 @@ def _read_encoding(field: str) -> ContentEncoding | None:
     return _ENCODINGS[name]
 
 
-def _read_digest(field: str | None) -> bytes | None:
-    """Return the SHA-256 of a ``Content-Digest`` (RFC 9530); other algorithms in it are ignored, as the RFC asks."""
-    if field is None:
-        return None
-    found = _SHA256_FIELD.search(field)
-    try:
-        digest = base64.b64decode(found.group(1), validate=True) if found else b""
-    except binascii.Error:
-        digest = b""
-    if len(digest) != hashlib.sha256().digest_size:
+def _require_whole_file(headers: Headers) -> None:
+    """Refuse a body that is a form or a piece: its bytes would be taken for those of the file."""
+    media_type = headers.get("content-type", "").strip().lower()
+    if media_type.startswith(_FORMS):
+        shown = media_type.partition(";")[0][:100]
         raise ServiceError(
-            "invalid_content_digest", f"Content-Digest {field[:100]!r} has no SHA-256; send 'sha-256=:BASE64 OF 32 BYTES:'."
+            "unsupported_media_type",
+            f"The body is {shown!r}, and what is taken are the file's bytes alone; send them with "
+            "'Content-Type: application/octet-stream' (curl -T FILE does not send a form).",
         )
-    return digest
+    if "content-range" in headers:
+        raise ServiceError("bad_request", "Content-Range is not taken; send the whole file, or upload it in parts.")
+
+
+def _read_digests(name: str, headers: Headers) -> list[bytes]:
+    """Return each SHA-256 of a digest field (RFC 9530); other algorithms in it are ignored, as the RFC asks."""
+    field = ", ".join(headers.getlist(name))
+    if not field:
+        return []
+    try:
+        digests = [base64.b64decode(found, validate=True) for found in _SHA256_FIELD.findall(field)]
+    except binascii.Error:
+        digests = []
+    if not digests or any(len(digest) != hashlib.sha256().digest_size for digest in digests):
+        raise ServiceError(
+            "invalid_content_digest", f"{name} {field[:100]!r} has no SHA-256; send 'sha-256=:BASE64 OF 32 BYTES:'."
+        )
+    return digests
 
 
 def _empty() -> ServiceError:

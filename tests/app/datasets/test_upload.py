@@ -61,6 +61,12 @@ def test_an_upload_is_kept_and_queued_for_validation(client: TestClient, service
     assert list((services.settings.resolved_data_dir / "incoming").iterdir()) == []
 
 
+@pytest.mark.parametrize("media_type", ["application/octet-stream", "text/csv; charset=utf-8", "application/json"])
+def test_whatever_a_file_is_called_its_bytes_are_taken(client: TestClient, media_type: str) -> None:
+    answer = put(client, declare(client), CONTENT, **{"Content-Type": media_type, "Repr-Digest": digest_of(CONTENT)})
+    assert answer.status_code == 202
+
+
 def test_a_second_upload_is_refused(client: TestClient) -> None:
     dataset_id = declare(client)
     assert put(client, dataset_id, CONTENT).status_code == 202
@@ -76,6 +82,13 @@ def test_a_second_upload_is_refused(client: TestClient) -> None:
         (CONTENT, {"Content-Digest": digest_of(b"other")}, 422, "content_digest_mismatch"),
         (CONTENT, {"Content-Digest": "sha-256=:eA==:"}, 422, "invalid_content_digest"),
         (CONTENT, {"Content-Digest": "md5=:eA==:"}, 422, "invalid_content_digest"),
+        (CONTENT, {"Repr-Digest": digest_of(b"other")}, 422, "content_digest_mismatch"),
+        (CONTENT, {"Content-Digest": digest_of(CONTENT), "Repr-Digest": digest_of(b"other")}, 422, "content_digest_mismatch"),
+        (CONTENT, {"Content-Digest": f"{digest_of(CONTENT)}, {digest_of(b'other')}"}, 422, "content_digest_mismatch"),
+        (CONTENT, {"Repr-Digest": "md5=:eA==:"}, 422, "invalid_content_digest"),
+        (CONTENT, {"Content-Type": "multipart/form-data; boundary=x"}, 415, "unsupported_media_type"),
+        (CONTENT, {"Content-Type": "Application/x-www-form-urlencoded"}, 415, "unsupported_media_type"),
+        (CONTENT, {"Content-Range": f"bytes 0-{len(CONTENT) - 1}/{len(CONTENT)}"}, 400, "bad_request"),
         (CONTENT, {"Content-Encoding": "br"}, 415, "unsupported_media_type"),
         (CONTENT, {"Content-Encoding": "gzip, zstd"}, 415, "unsupported_media_type"),
         (CONTENT, {"Content-Encoding": "gzip"}, 422, "content_encoding_mismatch"),

@@ -103,6 +103,8 @@ def test_another_file_than_the_declared_one_leaves_nothing(client: TestClient, s
         ("1", PARTS[0], {"Content-Digest": f"sha-256=:{'A' * 43}=:"}, 422, "content_digest_mismatch"),
         ("1", b"x" * MIN_PART_BYTES, {}, 422, "content_digest_mismatch"),
         ("1", PARTS[0], {"Content-Encoding": "gzip"}, 415, "unsupported_media_type"),
+        ("1", PARTS[0], {"Content-Type": "multipart/form-data; boundary=x"}, 415, "unsupported_media_type"),
+        ("1", PARTS[0], {"Content-Range": "bytes 0-1/2"}, 400, "bad_request"),
         ("1", PARTS[0], {"Content-Length": "5"}, 422, "part_size_mismatch"),
     ],
 )  # fmt: skip
