@@ -18,6 +18,7 @@ from tenacity import Retrying, retry_if_exception, stop_after_delay, stop_any, s
 from uuid_utils import uuid7
 
 from app.settings import Settings
+from app.silent_database import SERVER_LIMITS_S, give_up_silence
 
 SQLITE_BUSY_TIMEOUT_S = 30.0
 CONNECT_TIMEOUT_S = 5
@@ -29,6 +30,10 @@ TRUSTED_S = 1.0
 MAX_CONNECTIONS = 30
 # How long work that is under way waits for a database: what it has done is worth more than its time.
 OUTAGE_PATIENCE_S = 3600.0
+
+# https://www.postgresql.org/docs/current/errcodes-appendix.html: no connection, ended by an operator, ended for its time-out.
+# The driver has classes of their own for some of them, and may have read the words before it saw the connection close.
+AWAY_STATES = ("08", "57P", "25P03", "25P04")
 
 READ_ONLY = "farzi_read_only"
 
@@ -81,8 +86,11 @@ def first_id_at(prefix: str, moment: datetime, *, skew: timedelta = timedelta(0)
     return f"{prefix}_{milliseconds:012x}"
 
 
-def make_engine(settings: Settings) -> Engine:
-    """Create the engine; on SQLite in WAL mode with foreign keys on and writers that wait for each other."""
+def make_engine(settings: Settings, *, is_patient: bool = False) -> Engine:
+    """Create the engine; on SQLite in WAL mode with foreign keys on and writers that wait for each other.
+
+    On Postgres nothing is waited for longer than a few seconds, unless the engine is patient, as migrations need it.
+    """
     url = settings.resolved_database_url
     if not url.startswith("sqlite"):
         options = {"connect_timeout": CONNECT_TIMEOUT_S, **LOST_PEER}
@@ -92,7 +100,13 @@ def make_engine(settings: Settings) -> Engine:
         )
         _hide_rows(engine)
         _ping_idle_connections(engine)
-        _end_frozen_transactions(engine, settings.lease_s / 2)
+        # A process that freezes in the middle of a transaction must not keep a job's row locked for longer than its lease
+        # lasts: whoever takes over passes locked rows by.
+        limits_s = {"idle_in_transaction_session_timeout": settings.lease_s / 2}
+        if not is_patient:
+            give_up_silence(engine)
+            limits_s |= SERVER_LIMITS_S
+        _limit_sessions(engine, limits_s)
         return engine
     settings.resolved_data_dir.mkdir(parents=True, exist_ok=True)
     engine = create_engine(url, connect_args={"timeout": SQLITE_BUSY_TIMEOUT_S}, hide_parameters=True)
@@ -146,16 +160,13 @@ def _ping_idle_connections(engine: Engine) -> None:
             raise InvalidatePoolError from error
 
 
-def _end_frozen_transactions(engine: Engine, after_s: float) -> None:
-    """Let the server end a session that does nothing in the middle of a transaction for so long.
-
-    A process that freezes there must not keep a job's row locked for longer than its lease lasts: whoever takes over passes
-    locked rows by.
-    """
+def _limit_sessions(engine: Engine, limits_s: dict[str, float]) -> None:
+    """Have the server end whatever takes longer: settings of a session by their names, in seconds."""
+    statements = "; ".join(f"SET {name} = {round(seconds * 1000)}" for name, seconds in limits_s.items())
 
     @event.listens_for(engine, "connect")
-    def _set_timeout(connection: Any, _record: ConnectionPoolEntry) -> None:
-        connection.execute(f"SET idle_in_transaction_session_timeout = {round(after_s * 1000)}")
+    def _set_limits(connection: Any, _record: ConnectionPoolEntry) -> None:
+        connection.execute(statements)
         connection.commit()
 
 
@@ -176,7 +187,10 @@ def attempts_while_away(patience_s: float, *, until: threading.Event | None = No
 
 def is_away(error: BaseException) -> bool:
     """Whether the database did not answer, or ended the session: each with words of its own, but the connection is gone."""
-    return isinstance(error, OperationalError) or (isinstance(error, DBAPIError) and error.connection_invalidated)
+    if isinstance(error, OperationalError) or (isinstance(error, DBAPIError) and error.connection_invalidated):
+        return True
+    state = getattr(error.orig if isinstance(error, DBAPIError) else error, "sqlstate", None)
+    return str(state).startswith(AWAY_STATES)
 
 
 def make_session_factory(engine: Engine) -> sessionmaker[Session]:

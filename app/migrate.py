@@ -41,7 +41,7 @@ def main() -> int:
 
 def upgrade(settings: Settings) -> None:
     """Run the migrations that are missing; several processes may try at once."""
-    engine = make_engine(settings)
+    engine = make_engine(settings, is_patient=True)
     try:
         with _reachable(settings), engine.begin() as connection:
             if connection.dialect.name == "postgresql":

@@ -87,7 +87,7 @@ def open_services(settings: Settings, metrics: HttpMetrics, stopping: threading.
         engine=engine,
         sessions=sessions,
         reading_sessions=reading_sessions,
-        store=make_object_store(settings),
+        store=make_object_store(settings, is_hurried=True),
         secrets=secrets,
         box=SecretBox(secrets.current, secrets.previous),
         authenticator=Authenticator(secrets, make_single_query_session_factory(engine), sessions),

@@ -82,15 +82,15 @@ class ObjectStore(Protocol):
         """Let go of connections."""
 
 
-def make_object_store(settings: Settings) -> ObjectStore:
-    """Return the store that the settings describe."""
+def make_object_store(settings: Settings, *, is_hurried: bool = False) -> ObjectStore:
+    """Return the store that the settings describe; a hurried one soon gives up a server that says nothing."""
     if settings.s3_bucket is None:
         from app.storage_directory import DirectoryStore  # noqa: PLC0415
 
         return DirectoryStore(settings.resolved_data_dir / OBJECTS_DIRECTORY)
     from app.storage_s3 import S3Store  # noqa: PLC0415  boto3 takes a second to import; embedded mode starts without it
 
-    return S3Store(settings)
+    return S3Store(settings, is_hurried=is_hurried)
 
 
 def check_key(key: str) -> str:

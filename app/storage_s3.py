@@ -35,20 +35,23 @@ if TYPE_CHECKING:
 
 SINGLE_PUT_BYTES = 1 << 30  # S3 takes up to 5 GiB in one request; a broken connection costs the whole of it
 PART_BYTES = 64 << 20
+# A run has nothing better to do than to wait; a request keeps a thread and a caller, and maintenance comes again.
+PATIENT = {"read_timeout": 60.0, "max_attempts": 3}
+HURRIED = {"read_timeout": 20.0, "max_attempts": 2}
 
 
 class S3Store:
     """Implements ``app.storage.ObjectStore``; safe to share between threads."""
 
-    def __init__(self, settings: Settings, *, single_put_bytes: int = SINGLE_PUT_BYTES) -> None:
+    def __init__(self, settings: Settings, *, single_put_bytes: int = SINGLE_PUT_BYTES, is_hurried: bool = False) -> None:
         assert settings.s3_bucket is not None
         self._bucket = settings.s3_bucket
         self._single_put_bytes = single_put_bytes
-        self._client = _make_client(settings, settings.s3_endpoint_url)
+        self._client = _make_client(settings, settings.s3_endpoint_url, HURRIED if is_hurried else PATIENT)
         # A server inside a private network signs URLs that its users cannot reach, unless it is told another address.
         public_url = settings.s3_public_endpoint_url
         if public_url is not None:
-            self._signer: S3Client | None = _make_client(settings, public_url)
+            self._signer: S3Client | None = _make_client(settings, public_url, HURRIED)
         else:
             self._signer = self._client if settings.s3_endpoint_url is None else None
         self.parts = S3Parts(self._client, self._signer, self._bucket)
@@ -143,7 +146,7 @@ class S3Store:
         )
 
 
-def _make_client(settings: Settings, endpoint_url: str | None) -> S3Client:
+def _make_client(settings: Settings, endpoint_url: str | None, patience: dict[str, float]) -> S3Client:
     secret = settings.s3_secret_access_key
     return boto3.client(
         "s3",
@@ -156,8 +159,8 @@ def _make_client(settings: Settings, endpoint_url: str | None) -> S3Client:
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
             connect_timeout=5,
-            read_timeout=60,
-            retries={"mode": "standard", "max_attempts": 3},
+            read_timeout=patience["read_timeout"],
+            retries={"mode": "standard", "max_attempts": int(patience["max_attempts"])},
         ),
     )
 

@@ -57,7 +57,7 @@ class Maintenance:
         self._send = send
         self._idle_queue = idle_queue
         self._keep_checkpoints_days = settings.keep_checkpoints_days
-        self._store = make_object_store(settings)
+        self._store = make_object_store(settings, is_hurried=True)
         self._upload_expires_s = settings.upload_expires_s
         self._keep_job_events_days = settings.keep_job_events_days
         reaper = Reaper(settings, session_factory, presence)

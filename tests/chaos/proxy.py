@@ -18,6 +18,7 @@ from typing import Any
 
 READ_BYTES = 1 << 16
 LINGER_S = 0.05
+SILENT_POLL_S = 0.05
 REQUEST = re.compile(rb"(GET|HEAD|PUT|POST|DELETE) /")
 BODY_BYTES = re.compile(rb"\r\ncontent-length: *([0-9]+)", re.IGNORECASE)
 UNAVAILABLE = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
@@ -34,6 +35,7 @@ class Faults:
         cut_at: bytes; a connection whose client sends them is cut, with ``cut_rate``.
         cut_rate: share of such chunks.
         cut_after: whether they arrive before the cut, so that only the answer is lost.
+        is_silent: connections are taken and kept, and what is sent on them goes no further, either way, until this ends.
     """
 
     latency_s: float = 0.0
@@ -42,6 +44,7 @@ class Faults:
     cut_at: bytes | None = None
     cut_rate: float = 0.0
     cut_after: bool = False
+    is_silent: bool = False
 
 
 @dataclass(eq=False)
@@ -92,6 +95,7 @@ class FaultProxy:
         self._do(self._cut_all())
 
     def close(self) -> None:
+        self.faults.is_silent = False
         self.go_away()
         self._do(self._finish())
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -148,6 +152,7 @@ class FaultProxy:
 
     async def _requests(self, reader: asyncio.StreamReader, connection: _Connection) -> None:
         while chunk := await reader.read(READ_BYTES):
+            await self._speech()
             if self.http and REQUEST.match(chunk):
                 if await self._refused(chunk, connection):
                     return
@@ -162,6 +167,7 @@ class FaultProxy:
 
     async def _answers(self, reader: asyncio.StreamReader, connection: _Connection) -> None:
         while chunk := await reader.read(READ_BYTES):
+            await self._speech()
             if connection.answer_is_lost:
                 self.counts["answers lost"] += 1
                 connection.cut()
@@ -169,6 +175,13 @@ class FaultProxy:
             connection.client.write(chunk)
             await connection.client.drain()
         connection.client.close()
+
+    async def _speech(self) -> None:
+        """Wait until silence is over."""
+        if self.faults.is_silent:
+            self.counts["kept silent"] += 1
+        while self.faults.is_silent:
+            await asyncio.sleep(SILENT_POLL_S)
 
     async def _refused(self, chunk: bytes, connection: _Connection) -> bool:
         """Decide over a request that begins; return whether it goes no further."""
