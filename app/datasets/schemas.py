@@ -10,7 +10,7 @@ from app.datasets.models import Dataset, DatasetStatus
 from app.schemas import InputModel, Metadata, OutputModel, Timestamp
 from farzi_core.config import DataFormat, Task
 from farzi_core.content_encoding import ContentEncoding
-from farzi_core.data_options import ColumnMapping, DatasetOptions
+from farzi_core.data_options import ColumnMapping, ColumnName, DatasetOptions
 
 DatasetName = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 FORMATS_WITHOUT_COLUMNS = frozenset({"sequences", "text"})
@@ -30,11 +30,30 @@ class DatasetCreate(InputModel):
     def _parts_fit_together(self) -> Self:
         if self.format == "text" and self.task != "language_modeling":
             raise ValueError("format 'text' is for task 'language_modeling'; use 'sequences' for events without columns")
+        if self.format != "text" and self.task == "language_modeling":
+            raise ValueError(
+                f"format {self.format!r} is for task 'sequential_recommendation'; a language is learned from 'text'"
+            )
         if self.columns is not None and self.format in FORMATS_WITHOUT_COLUMNS:
             raise ValueError(f"format {self.format!r} has no columns; leave 'columns' out")
         if self.options.min_rating is not None and (self.columns is None or self.columns.rating is None):
             raise ValueError("options.min_rating needs columns.rating; name the column that holds ratings")
+        if self.columns is not None:
+            _require_columns_of_their_own(self.columns, self.options)
         return self
+
+
+def _require_columns_of_their_own(columns: ColumnMapping, options: DatasetOptions) -> None:
+    """Refuse two roles of one column, as the file's validation would; what is not read may be any column."""
+    read = {"user": columns.user, "item": columns.item, "timestamp": columns.timestamp}
+    if options.min_rating is not None:
+        read["rating"] = columns.rating
+    role_of: dict[ColumnName, str] = {}
+    for role, column in read.items():
+        if column is not None and role_of.setdefault(column, role) != role:
+            raise ValueError(
+                f"columns.{role_of[column]} and columns.{role} are both {column!r}; each needs a column of its own"
+            )
 
 
 class DatasetOut(OutputModel):

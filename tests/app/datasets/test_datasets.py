@@ -49,6 +49,13 @@ def test_a_declared_data_set_awaits_its_upload(client: TestClient) -> None:
         ({"options": {"min_rating": 3}}, ""),
         ({"format": "text"}, ""),
         ({"format": "sequences", "columns": {"user": 0}}, ""),
+        ({"task": "language_modeling"}, ""),
+        ({"task": "language_modeling", "format": "sequences"}, ""),
+        ({"task": "language_modeling", "format": "text", "columns": {"user": 0}}, ""),
+        ({"columns": {"user": "id", "item": "id"}}, ""),
+        ({"columns": {"user": 1, "item": 0, "timestamp": 1}}, ""),
+        ({"columns": {"user": "item"}}, ""),
+        ({"columns": {"rating": "user"}, "options": {"min_rating": 3}}, ""),
         ({"metadata": {"k" * 65: "v"}}, "/metadata/" + "k" * 65),
         ({"metadata": {"a[b]": "v"}}, "/metadata/a[b]"),
         ({"metadata": {str(number): "v" for number in range(51)}}, "/metadata"),
@@ -60,6 +67,13 @@ def test_bad_declarations(client: TestClient, fields: dict[str, Any], pointer: s
     assert code_of(answer, 422) == "invalid_request"
     assert set(pointers_of(answer)) == {pointer}
     assert client.get("/v1/datasets").json()["data"] == []
+
+
+@pytest.mark.parametrize(
+    "columns", [{"user": 1, "item": 0, "timestamp": None}, {"user": "item", "item": "user"}, {"rating": "user"}]
+)
+def test_columns_may_be_any_as_long_as_each_is_read_once(client: TestClient, columns: dict[str, Any]) -> None:
+    assert declare(client, columns=columns)
 
 
 def test_lists_come_in_pages_newest_first(client: TestClient) -> None:
