@@ -49,6 +49,7 @@ Rank = Annotated[int, Field(ge=1, le=4096)]
 HardVariant = Annotated[int, Field(ge=1, le=100)] | Literal["argmax"]
 NoiseLevel = Annotated[float, Field(gt=0.0, lt=1.0)]
 Beta = Annotated[float, Field(ge=0.0, lt=1.0)]
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
 class SpecModel(JsonTypedModel):
@@ -152,6 +153,11 @@ class InnerConfig(SpecModel):
         120, ge=1, le=10_000, description="Longest inner loop T; its length varies between min_steps and this."
     )
     min_steps: int = Field(30, ge=1, le=10_000, description="Shortest inner loop.")
+    growth: Share | None = Field(
+        None,
+        description="Share of the outer steps over which the longest inner loop grows evenly from min_steps to num_steps; null "
+        "or 0 draws from the whole range from the start.",
+    )
     batch_size: int | None = Field(None, ge=1, description="Synthetic sequences per inner step; null takes all of them.")
     lr: float = Field(0.006, gt=0.0, le=1.0, description="Inner Adam learning rate.")
     learn_lr: bool = Field(False, description="Learn the inner learning rate together with the synthetic data.")
@@ -194,7 +200,21 @@ class OuterConfig(SpecModel):
         "median", description="Largest meta-gradient norm; 'median' follows the running median of the last 50 steps."
     )
     average_decay: float = Field(0.95, ge=0.0, lt=1.0, description="Exponential moving average of the synthetic data.")
-    start_params: Literal["random", "trajectories", "mixed"] = Field("random", description="Where inner loops start.")
+    start_params: Literal["random", "trajectories", "mixed"] = Field(
+        "random",
+        description="Where inner loops start: fresh random parameters, checkpoints of teachers, or either of them as "
+        "trajectory_share says.",
+    )
+    trajectory_share: tuple[Share, Share] = Field(
+        (0.5, 0.5),
+        description="Of 'mixed': the share of inner loops that start at a checkpoint, at the first and at the last outer step; "
+        "in between it moves evenly.",
+    )
+    trajectory_growth: Share | None = Field(
+        None,
+        description="Share of the outer steps over which the checkpoints to start from grow evenly from the earliest alone to "
+        "all of a trajectory; null or 0 draws from all of them from the start.",
+    )
     validate_every: int = Field(
         30, ge=1, description="Outer steps between validations of a fresh student; the start is validated as well."
     )
@@ -208,6 +228,20 @@ class OuterConfig(SpecModel):
     patience: int | None = Field(
         4, ge=1, description="Stop after this many validations in a row without a better one; null never stops."
     )
+
+    @model_validator(mode="after")
+    def _curriculum_has_checkpoints(self) -> OuterConfig:
+        if self.trajectory_share != (0.5, 0.5) and self.start_params != "mixed":
+            raise ValueError(
+                f"trajectory_share={list(self.trajectory_share)} was given, but start_params is {self.start_params!r}; set it "
+                "to 'mixed' or leave the share out"
+            )
+        if self.trajectory_growth is not None and self.start_params == "random":
+            raise ValueError(
+                f"trajectory_growth={self.trajectory_growth:g} was given, but start_params is 'random'; set it to "
+                "'trajectories' or 'mixed', or leave the growth out"
+            )
+        return self
 
 
 class MetaGradientConfig(SpecModel):
@@ -252,6 +286,13 @@ class TeacherConfig(SpecModel):
     batch_size: int = Field(128, ge=1, le=65_536, description="Real sequences per step.")
     lr: float = Field(3e-3, gt=0.0, le=1.0, description="Learning rate on real data.")
     patience: int = Field(8, ge=1, description="Looks without a better one before a training on real data stops.")
+    num_checkpoints: int = Field(
+        20,
+        ge=1,
+        le=1000,
+        description="Checkpoints kept at even distances along num_steps, besides the untrained parameters, where "
+        "outer.start_params or 'trajectory_matching' needs them; each takes the memory of a student.",
+    )
 
 
 class BaselineConfig(SpecModel):

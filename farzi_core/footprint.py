@@ -36,7 +36,10 @@ def estimate_memory_bytes(spec: DistillationSpec, data: DataSummary) -> int:
     kept = window if spec.meta_gradient.method in {"stored", "truncated", "published"} else 2 * window**0.5
     states = params * (8 + 4 * kept)
     look = 2**24 * 2
-    return int(PROCESS_BYTES + 24 * data.num_events + number * (4 * synthetic + max(inner + states, real, look)))
+    teacher = spec.teacher
+    checkpoints = (teacher.num_trajectories or 1) * (1 + teacher.num_checkpoints) if spec.needs_trajectories else 0
+    numbers = 4 * synthetic + params * checkpoints + max(inner + states, real, look)
+    return int(PROCESS_BYTES + 24 * data.num_events + number * numbers)
 
 
 def estimate_distillation_bytes(spec: DistillationSpec, data: DataSummary) -> int:

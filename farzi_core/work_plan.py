@@ -83,7 +83,7 @@ class StepTimes:
         window = min(num_steps, spec.meta_gradient.num_differentiated(spec.inner.num_steps))
         # In inner steps; trajectory_matching alone has no real batch.
         num_inner = {
-            "gradient_matching": spec.inner.num_steps / 2 + MIXED_SHARE * reverse,
+            "gradient_matching": _mean_longest_inner_loop(spec) / 2 + MIXED_SHARE * reverse,
             "distribution_matching": 1.0,
             "trajectory_matching": spec.baseline.trajectory_steps * (1.0 + reverse),
             "first_order": num_steps + MIXED_SHARE * reverse * window,
@@ -207,7 +207,14 @@ def _plan_judging(spec: DistillationSpec, times: StepTimes) -> dict[str, float]:
 
 
 def _mean_inner_steps(spec: DistillationSpec) -> float:
-    return (spec.inner.min_steps + spec.inner.num_steps) / 2
+    """Return the mean T over the outer loop."""
+    return (spec.inner.min_steps + _mean_longest_inner_loop(spec)) / 2
+
+
+def _mean_longest_inner_loop(spec: DistillationSpec) -> float:
+    """Return the mean of the largest T over the outer loop: while it grows, it is halfway between its ends on average."""
+    inner = spec.inner
+    return inner.num_steps - (inner.num_steps - inner.min_steps) * (inner.growth or 0.0) / 2
 
 
 def _looks_per_step(spec: DistillationSpec, max_steps: int) -> float:

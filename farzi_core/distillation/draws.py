@@ -28,20 +28,54 @@ def draw_real_batch(setting: Setting, step: int) -> Tensor:
 
 
 def draw_num_inner_steps(setting: Setting, step: int) -> int:
-    """Return the length T of an outer step's inner loop: ``inner.min_steps`` to ``inner.num_steps``, all equally likely."""
-    inner = setting.spec.inner
+    """Return the length T of an outer step's inner loop: ``inner.min_steps`` to :func:`longest_inner_loop`, equally likely."""
     generator = derive_generator(setting.spec.seed, "num_inner_steps", step)
-    return int(torch.randint(inner.min_steps, inner.num_steps + 1, (1,), generator=generator))
+    return int(torch.randint(setting.spec.inner.min_steps, longest_inner_loop(setting, step) + 1, (1,), generator=generator))
+
+
+def longest_inner_loop(setting: Setting, step: int) -> int:
+    """Return the largest T of an outer step: ``inner.num_steps`` once ``inner.growth`` is over, less before."""
+    inner = setting.spec.inner
+    return inner.min_steps + int(_grown(setting, inner.growth, step) * (inner.num_steps - inner.min_steps))
 
 
 def draw_start_params(setting: Setting, teachers: Sequence[TeacherTrajectory], step: int) -> Params:
-    """Return where an outer step's student starts: fresh, or at a teacher's checkpoint, as ``outer.start_params`` says."""
+    """Return where an outer step's student starts: fresh, or at a teacher's checkpoint, as ``outer.start_params`` says.
+
+    The checkpoints are those of :func:`known_checkpoints`, all equally likely.
+    """
     kind = setting.spec.outer.start_params
     generator = derive_generator(setting.spec.seed, "start_params", step)
-    if kind == "random" or (kind == "mixed" and torch.rand((), generator=generator).item() < 0.5):
+    fresh_share = 1.0 - trajectory_share(setting, step)
+    if kind == "random" or (kind == "mixed" and torch.rand((), generator=generator).item() < fresh_share):
         return init_on(setting.student, generator, setting.dtype, setting.device)
-    checkpoints = [params for teacher in teachers for params in teacher.checkpoints]
+    checkpoints = [params for teacher in teachers for params in known_checkpoints(setting, teacher, step)]
     return checkpoints[int(torch.randint(len(checkpoints), (1,), generator=generator))]
+
+
+def trajectory_share(setting: Setting, step: int) -> float:
+    """Return how likely an inner loop of 'mixed' is to start at a checkpoint."""
+    first, last = setting.spec.outer.trajectory_share
+    return first + (last - first) * min(1.0, step / max(1, _num_outer_steps(setting) - 1))
+
+
+def known_checkpoints(setting: Setting, teacher: TeacherTrajectory, step: int) -> Sequence[Params]:
+    """Return the checkpoints to start from at an outer step: early ones alone until ``outer.trajectory_growth`` is over."""
+    checkpoints = teacher.checkpoints
+    grown = _grown(setting, setting.spec.outer.trajectory_growth, step)
+    return checkpoints[: 1 + int(grown * (len(checkpoints) - 1))]
+
+
+def _grown(setting: Setting, growth: float | None, step: int) -> float:
+    """Return how far something that grows over the first share of the outer steps has come: 0 at the first, 1 at the last."""
+    last = (growth or 0.0) * _num_outer_steps(setting) - 1.0
+    return min(1.0, step / last) if last > 0 else 1.0
+
+
+def _num_outer_steps(setting: Setting) -> int:
+    num_steps = setting.spec.outer.num_steps
+    assert num_steps is not None, "a setting has no choices left"
+    return num_steps
 
 
 def make_inner_loss(setting: Setting, step: int, input_events: Tensor | None) -> InnerLoss:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator
 from dataclasses import dataclass
 
@@ -12,7 +13,6 @@ from farzi_core.metagrad import AdamConfig
 from farzi_core.students import Params
 
 REAL_BETAS = (0.9, 0.999)
-MAX_TRAJECTORY_LENGTH = 20
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class TeacherTraining:
             device=setting.device,
         )
         self._keeps_checkpoints = spec.needs_trajectories
-        self._keep_every = max(1, spec.teacher.num_steps // MAX_TRAJECTORY_LENGTH)
+        self._keep_every = math.ceil(spec.teacher.num_steps / spec.teacher.num_checkpoints)
         self._checkpoints: list[Params] = [self.training.params] if self._keeps_checkpoints else []
 
     @property

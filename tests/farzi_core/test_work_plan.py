@@ -66,6 +66,18 @@ def test_a_longer_validation_costs_what_its_steps_cost() -> None:
     assert distillation["long"] > distillation["short"]
 
 
+def test_inner_loops_that_grow_cost_less() -> None:
+    def times(growth: float | None) -> StepTimes:
+        spec = resolve_spec("sequential_recommendation", {"preset": "quick", "inner": {"growth": growth}})
+        return StepTimes(spec, SIZE)
+
+    at_once, half, whole = times(None).outer_step, times(0.5).outer_step, times(1.0).outer_step
+    assert times(0.0).outer_step == at_once > half > whole
+    assert at_once - whole == pytest.approx(2 * (at_once - half))
+    for name in ("gradient_matching", "first_order"):
+        assert times(1.0).baseline_step(name) < times(None).baseline_step(name)
+
+
 def test_the_plan_names_every_piece_of_work() -> None:
     planned = plan_distillation(QUICK, StepTimes(QUICK, SIZE))
     assert list(planned)[:2] == ["teacher", "distillation"]

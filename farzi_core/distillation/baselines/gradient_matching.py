@@ -20,7 +20,13 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  torch's own idiom
 
 from farzi_core.distillation.baselines.learned import ObjectiveValue, OuterPoint
-from farzi_core.distillation.draws import PROBABILITIES, draw_real_batch, draw_start_params, make_inner_loss
+from farzi_core.distillation.draws import (
+    PROBABILITIES,
+    draw_real_batch,
+    draw_start_params,
+    longest_inner_loop,
+    make_inner_loss,
+)
 from farzi_core.distillation.setting import Setting
 from farzi_core.distillation.teachers import TeacherTrajectory
 from farzi_core.metagrad import InnerLoss, adam_step, init_state
@@ -55,9 +61,8 @@ class GradientMatching:
         return ObjectiveValue(float(loss.detach()), adj_probabilities)
 
     def _draw_age(self, step: int) -> int:
-        spec = self._setting.spec
-        generator = derive_generator(spec.seed, "gradient_matching_age", step)
-        return int(torch.randint(spec.inner.num_steps, (1,), generator=generator))
+        generator = derive_generator(self._setting.spec.seed, "gradient_matching_age", step)
+        return int(torch.randint(longest_inner_loop(self._setting, step), (1,), generator=generator))
 
     def _train(self, inner_loss: InnerLoss, point: OuterPoint, num_steps: int) -> Params:
         start = draw_start_params(self._setting, self._teachers, point.step)

@@ -85,11 +85,18 @@ class BaselineStep:
     best: bool = False
 
 
+def set_for_baselines(setting: Setting) -> Setting:
+    """Return the setting of learned baselines: outer steps and learning rate are those of ``baseline`` where it has any."""
+    spec, wanted = setting.spec, setting.spec.baseline
+    update = {"num_steps": wanted.num_steps or spec.outer.num_steps, "lr": wanted.lr or spec.outer.lr}
+    return replace(setting, spec=spec.model_copy(update={"outer": spec.outer.model_copy(update=update)}))
+
+
 class LearnedBaseline(DescentLoop):
     """One baseline, advanced step by step.
 
     Args:
-        setting: data and student.
+        setting: data and student, from :func:`set_for_baselines`.
         teachers: trajectories; the first gives the start its space.
         objective: what is minimised.
 
@@ -98,14 +105,9 @@ class LearnedBaseline(DescentLoop):
     """
 
     def __init__(self, setting: Setting, teachers: Sequence[TeacherTrajectory], objective: Objective) -> None:
-        spec, wanted = setting.spec, setting.spec.baseline
-        outer = spec.outer.model_copy(
-            update={"num_steps": wanted.num_steps or spec.outer.num_steps, "lr": wanted.lr or spec.outer.lr}
-        )
-        own = replace(setting, spec=spec.model_copy(update={"outer": outer}))
         self._objective = objective
-        learn_lr = spec.inner.learn_lr and objective.has_lr_gradient
-        super().__init__(SyntheticDescent(own, make_start(setting, teachers), learn_lr=learn_lr))
+        learn_lr = setting.spec.inner.learn_lr and objective.has_lr_gradient
+        super().__init__(SyntheticDescent(setting, make_start(setting, teachers), learn_lr=learn_lr))
 
     def advance(self) -> BaselineStep:
         """Take one outer step, and validate when it is time.

@@ -10,7 +10,7 @@ from farzi_core.config import Baseline
 from farzi_core.distillation.baselines.distribution_matching import DistributionMatching
 from farzi_core.distillation.baselines.first_order import FirstOrder
 from farzi_core.distillation.baselines.gradient_matching import GradientMatching
-from farzi_core.distillation.baselines.learned import BaselineStep, LearnedBaseline, Objective
+from farzi_core.distillation.baselines.learned import BaselineStep, LearnedBaseline, Objective, set_for_baselines
 from farzi_core.distillation.baselines.trajectory_matching import TrajectoryMatching
 from farzi_core.distillation.checkpoint import Checkpoint
 from farzi_core.distillation.descent import Distilled
@@ -34,7 +34,7 @@ class LearnedBaselines:
     """
 
     def __init__(self, setting: Setting, teachers: Sequence[TeacherTrajectory]) -> None:
-        self._setting, self._teachers = setting, teachers
+        self._setting, self._teachers = set_for_baselines(setting), teachers
         self._names = list_learned_baselines(setting.spec)
         self._begun: dict[Baseline, LearnedBaseline] = {}
         self._seconds: dict[Baseline, float] = {}

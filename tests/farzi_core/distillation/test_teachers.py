@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 import torch
 
 from farzi_core.distillation.setting import prepare_setting
@@ -36,6 +37,22 @@ def test_teachers_differ_and_are_deterministic() -> None:
 
     assert torch.equal(train(0), train(0))
     assert not torch.equal(train(0), train(1))
+
+
+@pytest.mark.parametrize(
+    ("num_checkpoints", "at"), [(20, list(range(13))), (12, list(range(13))), (5, [0, 3, 6, 9, 12]), (1, [0, 12])]
+)
+def test_the_pool_of_checkpoints_has_its_own_size(num_checkpoints: int, at: list[int]) -> None:
+    teacher = {"num_checkpoints": num_checkpoints, "patience": 100}
+    setting = prepare_setting(interactions(), tiny_spec(outer={"start_params": "mixed"}, teacher=teacher))
+    training = TeacherTraining(setting, 0)
+    along = [training.training.params["event_embedding"]]
+    while not training.finished:
+        training.advance()
+        along.append(training.training.params["event_embedding"])
+    kept = [params["event_embedding"] for params in training.trajectory().checkpoints]
+    assert len(kept) == len(at)
+    assert all(torch.equal(ours, along[step]) for ours, step in zip(kept, at, strict=True))
 
 
 def test_resume_and_packing_are_bit_equal() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from farzi_core.distillation.baselines import LearnedBaseline, OuterPoint
+from farzi_core.distillation.baselines.learned import set_for_baselines
 from farzi_core.distillation.baselines.series import OBJECTIVES
 from farzi_core.distillation.setting import Setting, prepare_setting
 from farzi_core.distillation.start import make_start
@@ -33,7 +34,8 @@ def prepare(task: str = "sequential_recommendation", **overrides: Any) -> tuple[
 
 
 def make_baseline(name: Any, setting: Setting, teachers: list[TeacherTrajectory]) -> LearnedBaseline:
-    return LearnedBaseline(setting, teachers, OBJECTIVES[name](setting, teachers))
+    own = set_for_baselines(setting)
+    return LearnedBaseline(own, teachers, OBJECTIVES[name](own, teachers))
 
 
 def start_probabilities(setting: Setting, teachers: list[TeacherTrajectory]) -> torch.Tensor:
