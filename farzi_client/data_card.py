@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from farzi_client.artifacts import Drawing
-from farzi_client.errors import FarziClientError
+from farzi_client.errors import FarziClientError, IntegrityError
 from farzi_client.models import Job
 
 CARD_NAME = "README.md"
+REPORT_NAME = "report.json"
 MARK = "# Hard sequences of a distilled data set"
 METRICS_SHOWN = ("ratio", "distilled", "full_data", "random")
 
@@ -26,7 +27,7 @@ def require_room(directory: Path) -> None:
         raise FarziClientError(f"{path} is no data card of Farzi and would be lost; give another folder, or move it away")
 
 
-def write_card(job: Job, data: Path, drawing: Drawing, sha256: str) -> Path:
+def write_card(job: Job, data: Path, drawing: Drawing, sha256: str, report: Path | None = None) -> Path:
     """Write the card of ``data`` beside it.
 
     Args:
@@ -34,9 +35,11 @@ def write_card(job: Job, data: Path, drawing: Drawing, sha256: str) -> Path:
         data: the parquet file, already under its name.
         drawing: what was asked of the sequences.
         sha256: of the parquet file, as hex digits.
+        report: the job's ``report.json``, which says how its students trained on hard sequences; None: nothing is said of it.
     """
     path = data.with_name(CARD_NAME)
-    path.write_text(f"{_front_matter(job, data)}\n{_text(job, drawing, sha256)}", encoding="utf-8")
+    training = {} if report is None else _read_training(report)
+    path.write_text(f"{_front_matter(job, data)}\n{_text(job, drawing, sha256, training)}", encoding="utf-8")
     return path
 
 
@@ -50,7 +53,16 @@ def _front_matter(job: Job, data: Path) -> str:
     return "\n".join(["---", *(f"{name}: {json.dumps(value)}" for name, value in fields.items()), "---", ""])
 
 
-def _text(job: Job, drawing: Drawing, sha256: str) -> str:
+def _read_training(report: Path) -> dict[str, Any]:
+    """Return what the report advises for hard sequences; nothing where it is of an earlier release."""
+    try:
+        training: dict[str, Any] = json.loads(report.read_text(encoding="utf-8")).get("training", {}).get("hard_sequences", {})
+    except (ValueError, AttributeError) as error:
+        raise IntegrityError(f"{report.name} cannot be read ({error}); download it again") from error
+    return training
+
+
+def _text(job: Job, drawing: Drawing, sha256: str, training: dict[str, Any]) -> str:
     synthetic = job.spec.get("synthetic") or {}
     made = {
         "job": job.id,
@@ -87,6 +99,7 @@ def _text(job: Job, drawing: Drawing, sha256: str) -> str:
             "```",
             "",
             *([_table("measured by the job", metrics)] if metrics else []),
+            *([_table("the job's students trained on hard sequences with", training)] if training else []),
             "How good a model trained on these rows is for the real data is in the job's `report.html`. The soft distributions",
             "themselves, which train better than draws from them, are in its `synthetic.safetensors`. A licence is for whoever",
             "publishes this to choose: the rows hold ids or words of the data set they were made from.",

@@ -41,8 +41,14 @@ class SyntheticData:
 
     @property
     def training(self) -> Mapping[str, Any]:
-        """How the students of the report trained: ``lr``, ``num_steps``, ``batch_size``, ``betas``, ``eps_root``, ..."""
+        """How the report's students of soft tokens trained: ``lr``, ``num_steps``, ``batch_size``, ``eps_root``, ..."""
         training: Mapping[str, Any] = self.header["training"]
+        return training
+
+    @property
+    def hard_training(self) -> Mapping[str, Any] | None:
+        """How those trained that were given hard sequences: the same, and ``draws`` of each; None: the file does not say."""
+        training: Mapping[str, Any] | None = self.training.get("hard_sequences")
         return training
 
     @property

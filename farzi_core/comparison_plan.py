@@ -102,6 +102,11 @@ def num_training_sequences(side: str, spec: DistillationSpec) -> int:
     return spec.synthetic.num_sequences * (1 if draws == ARGMAX else int(draws))
 
 
+def hard_batch_size(num_sequences: int, spec: DistillationSpec) -> int:
+    """Return how many of ``num_sequences`` hard or real sequences a step of a student of a summary sees."""
+    return spec.inner.batch_size or min(num_sequences, MAX_HARD_BATCH)
+
+
 def name_side(side: str, spec: DistillationSpec) -> str:
     """Return what people call a side."""
     base, _, percent = side.partition(_NOISE)

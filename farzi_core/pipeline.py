@@ -12,14 +12,12 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import torch
 
 from farzi_core.artifacts import SYNTHETIC_NAME, SyntheticFile, write_synthetic
 from farzi_core.batch_sizes import describe_identity
-from farzi_core.comparison_plan import DISTILLED
 from farzi_core.config import PUBLISHED_DRAWS, DistillationSpec
 from farzi_core.data.sequences import SequenceDataset
 from farzi_core.distillation.checkpoint import Checkpoint
@@ -28,7 +26,6 @@ from farzi_core.distillation.descent import Distilled
 from farzi_core.distillation.outer_loop import OuterLoop, OuterStep
 from farzi_core.distillation.random_reference import measure_random_sequences
 from farzi_core.distillation.setting import Setting, prepare_setting
-from farzi_core.evaluation.comparison import Comparison
 from farzi_core.evaluation.figures import Series
 from farzi_core.evaluation.history import History, best_of, describe_outer_loop
 from farzi_core.evaluation.page import write_page
@@ -178,7 +175,7 @@ class DistillationPipeline(Pipeline):
             outer_loop=describe_outer_loop(self._outer_course(), history, self._setting.metric),
         )
         files = [
-            *self._write_data(distilled, _advise(self._setting, comparison, distilled)),
+            *self._write_data(distilled, report["training"]),
             write_report(report, self._directory),
             write_page(report, history, self._setting, distilled, self._directory),
         ]
@@ -283,20 +280,3 @@ def _outer_metrics(step: OuterStep) -> dict[str, float]:
 def _tell_ending(course: Course) -> OuterLoopEnded:
     assert course.ended_by is not None, "only a loop that is over has an ending"
     return OuterLoopEnded(course.steps, course.planned_steps, course.best_step, course.ended_by, describe_ending(course))
-
-
-def _advise(setting: Setting, comparison: Comparison, distilled: Distilled) -> dict[str, Any]:
-    """Return how to train on the result: what the judged students did."""
-    cell = comparison.cells(comparison.architectures[0])[DISTILLED]
-    adam = setting.inner_adam(cell.lr)
-    return {
-        "optimizer": "adam",
-        "lr": cell.lr,
-        "inner_lr": distilled.inner_lr,
-        "betas": list(adam.betas),
-        "eps": adam.eps,
-        "eps_root": adam.eps_root,
-        "dropout": setting.spec.student.dropout,
-        "batch_size": setting.spec.inner.batch_size or distilled.synthetic.num_sequences,
-        "num_steps": round(median(outcome.best_step for outcome in cell.outcomes)),
-    }

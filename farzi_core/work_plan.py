@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from farzi_core.comparison_plan import (
     DISTILLED,
-    MAX_HARD_BATCH,
     TrainingKey,
+    hard_batch_size,
     list_learned_baselines,
     list_trainings,
     num_training_sequences,
@@ -96,7 +96,7 @@ class StepTimes:
         spec, student = self._spec, self._student(key)
         if trains_as_teacher(key.side):
             return self._real_step(student)
-        batch = spec.inner.batch_size or min(num_training_sequences(key.side, spec), MAX_HARD_BATCH)
+        batch = hard_batch_size(num_training_sequences(key.side, spec), spec)
         step = self._training(student, batch, spec.synthetic.sequence_length, soft=self._is_soft(key.side))
         return step + self._look(student) * _looks_per_step(spec, spec.evaluation.max_steps)
 

@@ -11,7 +11,7 @@ from farzi_client._async.concurrency import in_thread
 from farzi_client._async.paging import get_page
 from farzi_client._async.transport import AsyncTransport
 from farzi_client.artifacts import AS_PUBLISHED, ArtifactProgress, Drawing, PartialFile, SequenceFormat, safe_name
-from farzi_client.data_card import require_room, write_card
+from farzi_client.data_card import REPORT_NAME, require_room, write_card
 from farzi_client.errors import ApiError, ConnectionFailed, FarziClientError, IntegrityError
 from farzi_client.models import Artifact, Job
 from farzi_client.sequences import SEQUENCES_NAME, FrameLibrary, choose_library, read_sequences
@@ -163,7 +163,9 @@ class AsyncArtifacts:
         data = await self.download(job_id, SEQUENCES_NAME, directory, draws=draws, seed=seed, on_progress=on_progress)
         job = Job.from_json(await self._transport.get(f"/v1/jobs/{segment(job_id)}"))
         sha256 = (await in_thread(hash_file, data)).hex()
-        return await in_thread(write_card, job, data, Drawing(draws=draws, seed=seed), sha256)
+        with tempfile.TemporaryDirectory(prefix="farzi-") as elsewhere:
+            report = await self.download(job_id, REPORT_NAME, elsewhere)
+            return await in_thread(write_card, job, data, Drawing(draws=draws, seed=seed), sha256, report)
 
     async def _fetch(  # noqa: PLR0917
         self,

@@ -27,6 +27,7 @@ from farzi_core.data.splits import HeldOutStream
 from farzi_core.distillation.descent import Distilled
 from farzi_core.distillation.setting import Setting
 from farzi_core.distillation.teachers import real_plan
+from farzi_core.evaluation.advice import advise
 from farzi_core.evaluation.appearance import describe_appearance
 from farzi_core.evaluation.comparison import Cell, Comparison
 from farzi_core.evaluation.held_out import REPEAT_SHARE
@@ -87,6 +88,7 @@ def build_report(
         "size": sizes[DISTILLED],
         "sides": sizes,
         "seconds": seconds,
+        "training": advise(setting, comparison, distilled),
         # A training on the summary that is no faster never pays the distillation back.
         "break_even_trainings": distil_s / saved_s if saved_s > 0 else None,
         "outer_loop": None if outer_loop is None else dict(outer_loop),

@@ -21,7 +21,7 @@ from farzi_core.comparison_plan import (
     EQUAL_BYTES,
     FULL_DATA,
     HARD,
-    MAX_HARD_BATCH,
+    hard_batch_size,
     list_hard_draws,
     noisy,
     trains_as_teacher,
@@ -75,7 +75,7 @@ class Sides:
         if side in self._soft:
             return SoftData.of(self._soft[side].synthetic, inner.batch_size)
         events = self._hard_events(side)
-        return HardData(events.to(setting.device), inner.batch_size or min(len(events), MAX_HARD_BATCH))
+        return HardData(events.to(setting.device), hard_batch_size(len(events), setting.spec))
 
     def base_lr(self, side: str) -> float:
         """Return the learning rate that factors multiply."""

@@ -139,6 +139,11 @@ def test_a_saved_data_set_is_read_by_datasets(client: Client, results: Results, 
     assert loaded["events"][:] == client.artifacts.sequences(results.soft, library="datasets", draws=3, seed=7)["events"][:]
     text = card.read_text()
     assert results.soft in text
+    advice = client.jobs.get(results.soft).synthetic().hard_training
+    assert advice is not None
+    assert advice["draws"] == 4
+    assert f"| num_steps | {advice['num_steps']} |" in text
+    assert f"| lr | {advice['lr']:.4g} |" in text
     assert hashlib.sha256((folder / "sequences-3-draws-seed-7.parquet").read_bytes()).hexdigest() in text
     client.artifacts.save_dataset(results.soft, folder)
     assert "sequences.parquet" in card.read_text()

@@ -55,6 +55,7 @@ def test_every_form_is_read_as_the_core_reads_it(tmp_path: Path, form: str, lear
     for library in libraries:
         found = read_synthetic(*paths, library)
         assert (found.shape, found.vocabulary, found.input_events) == ((S, L, V), TOKENS, None)
+        assert found.hard_training is None, "a file of an earlier release"
         np.testing.assert_allclose(np.asarray(found.probabilities()), expected, atol=1e-5)
 
 

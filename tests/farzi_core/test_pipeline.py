@@ -136,6 +136,8 @@ def test_the_result_is_complete(finished: Finished) -> None:
     assert content.synthetic.tensors()["latents"].shape == (3, 8, 8)
     assert content.task == dataset.task
     assert content.training["num_steps"] >= 1
+    assert content.training["hard_sequences"]["draws"] == 4, "as many as are published"
+    assert content.training == json.loads(paths["report.json"].read_text())["training"]
     records = read_sequences_jsonl(paths["sequences.jsonl"])
     assert len(records) == 4 * 3
     assert set(records[0]["events"]) <= set(read_vocabulary(paths["vocabulary.json"]))

@@ -60,6 +60,7 @@ def test_the_report_has_the_published_shape(judged: Judged, tmp_path: Path) -> N
         "break_even_trainings",
         "outer_loop",
         "sequences",
+        "training",
     }
     student = written["students"]["sasrec"]
     for side in ("full_data", "distilled", "hard", "random"):
@@ -226,6 +227,13 @@ def test_the_page_is_self_contained_and_escapes_what_users_named(judged: Judged,
         assert svg.tag.endswith("svg")
         assert not [element for element in svg.iter() if element.tag.endswith("script")]
     assert not re.search(r"(src|href)=\"(?!data:)", html)
+
+
+def test_the_page_says_once_how_to_train_on_hard_sequences(judged: Judged, tmp_path: Path) -> None:
+    advice = judged[3]["training"]["hard_sequences"]
+    page = write(judged, tmp_path, History())
+    assert page.count("To train on 4 hard sequences of each synthetic one") == 1
+    assert f"batches of {advice['batch_size']}, dropout 0.0, {advice['num_steps']} steps" in page
 
 
 def test_a_page_without_history_can_be_written(judged: Judged, tmp_path: Path) -> None:
