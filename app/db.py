@@ -205,5 +205,6 @@ def make_single_query_session_factory(engine: Engine) -> sessionmaker[Session]:
 
 
 def make_reading_session_factory(engine: Engine) -> sessionmaker[Session]:
-    """Sessions that only read: on SQLite they wait for no writer, and no writer waits for them."""
-    return sessionmaker(engine.execution_options(**{READ_ONLY: True}), expire_on_commit=False)
+    """Sessions that only read, each as of one moment, so that a job and its runs agree; on SQLite no writer is waited for."""
+    options = {READ_ONLY: True} if engine.dialect.name == "sqlite" else {"isolation_level": "REPEATABLE READ"}
+    return sessionmaker(engine.execution_options(**options), expire_on_commit=False)

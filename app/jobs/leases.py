@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import CTE, ColumnElement, exists, func, literal_column, or_, select, update
+from sqlalchemy import CTE, ColumnElement, exists, func, literal_column, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from app.clock import database_now
@@ -99,24 +99,16 @@ def claim(
     its id can find it again if the answer to the commit is lost.
     """
     reap_expired(session, max_runs=max_runs, job_id=job_id)
+    queued = select(Job).where(Job.id == job_id, Job.status == JobStatus.QUEUED)
+    job = session.scalar(queued.with_for_update().execution_options(populate_existing=True))
+    # The time is that of the lock, which may have been waited for: a lease is as long as it says.
     now = database_now(session)
-    token = session.scalar(
-        update(Job)
-        .where(Job.id == job_id, *_claimable(now))
-        .values(
-            status=JobStatus.RUNNING,
-            lease_token=Job.lease_token + 1,
-            lease_expires_at=now + timedelta(seconds=lease_s),
-            updated_at=now,
-        )
-        .returning(Job.lease_token)
-        .execution_options(synchronize_session=False)
-    )
-    if token is None:
+    if job is None or (job.available_at is not None and job.available_at > now):
         return None
-    lease = Lease(job_id, token)
-    _begin_run(session, lock_held(session, lease), run_id or new_id("run"), worker, now)
-    return lease
+    job.status, job.lease_token = JobStatus.RUNNING, job.lease_token + 1
+    job.lease_expires_at, job.updated_at = now + timedelta(seconds=lease_s), now
+    _begin_run(session, job, run_id or new_id("run"), worker, now)
+    return Lease(job_id, job.lease_token)
 
 
 def take_up(session: Session, run_ids: Sequence[str], *, lease_s: float) -> Lease | None:
@@ -141,8 +133,8 @@ def heartbeat(session: Session, lease: Lease, *, lease_s: float) -> LeaseState:
     Raises:
         LeaseLostError: it was lost before.
     """
-    now = database_now(session)
     job = lock_held(session, lease)
+    now = database_now(session)
     job.lease_expires_at = now + timedelta(seconds=lease_s)
     return _state_of(job, now)
 
@@ -169,10 +161,6 @@ def lock_held(session: Session, lease: Lease) -> Job:
     if job is None:
         raise LeaseLostError(f"{lease.job_id}: token {lease.token} is not the job's any more")
     return job
-
-
-def _claimable(now: datetime) -> tuple[ColumnElement[bool], ...]:
-    return (Job.status == JobStatus.QUEUED, _is_available(now))
 
 
 def _is_available(now: datetime) -> ColumnElement[bool]:

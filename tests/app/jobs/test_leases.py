@@ -8,16 +8,17 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, select, text, update
 from sqlalchemy.orm import Session, sessionmaker
 
 from app.clock import database_now
 from app.datasets.models import Dataset, DatasetStatus
-from app.db import attempts_while_away, make_engine, make_session_factory
+from app.db import attempts_while_away, make_engine, make_reading_session_factory, make_session_factory
 from app.jobs import endings
 from app.jobs.leases import Lease, LeaseLostError, LeaseState, claim, heartbeat, lock_held, look, next_queued
 from app.jobs.models import Job, JobEvent, OutboxMessage, Run
 from app.jobs.reaper import RING_AGAIN_JOBS, reap_all, reap_expired, ring_again
+from app.jobs.service import present_job
 from app.jobs.states import JobKind, JobStatus, Queue, RunOutcome, StopRequest
 from app.settings import Settings
 from tests.services.rows import add_dataset, add_job
@@ -240,6 +241,49 @@ def test_a_job_that_cannot_be_lost_keeps_no_other_with_its_dead_run(session_fact
     with session_factory.begin() as session:
         assert reap_expired(session, max_runs=3) == [other]
     assert (job_of(session_factory, broken).status, job_of(session_factory, other).status) == ("running", "queued")
+
+
+@pytest.mark.parametrize("is_claimed", [False, True], ids=["claim", "heartbeat"])
+def test_a_lease_begins_when_the_row_was_locked_not_when_it_was_waited_for(postgres_url: str, is_claimed: bool) -> None:
+    engine = make_engine(Settings(database_url=postgres_url))
+    sessions = make_session_factory(engine)
+    job_id = new_job(sessions)
+    lease = taken(sessions, job_id) if is_claimed else None
+
+    def act() -> None:
+        with sessions.begin() as session:
+            if lease is None:
+                assert claim(session, job_id, "test", lease_s=60.0, max_runs=3) is not None
+            else:
+                heartbeat(session, lease, lease_s=60.0)
+
+    with ThreadPoolExecutor(1) as pool:
+        with sessions.begin() as session:
+            session.get_one(Job, job_id, with_for_update=True)
+            acting = pool.submit(act)
+            waiting = text(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            )
+            while not session.scalar(waiting):
+                session.execute(text("SELECT pg_stat_clear_snapshot()"))
+            locked_until = database_now(session)
+        acting.result(30)
+    expires_at = job_of(sessions, job_id).lease_expires_at
+    assert expires_at is not None
+    assert expires_at >= locked_until + timedelta(seconds=60)
+    engine.dispose()
+
+
+def test_a_job_and_its_runs_are_read_as_of_one_moment(session_factory: Sessions) -> None:
+    job_id = new_job(session_factory)
+    lease = taken(session_factory, job_id)
+    engine = session_factory.kw["bind"]
+    with make_reading_session_factory(engine)() as reading:
+        job = reading.get_one(Job, job_id)
+        with session_factory.begin() as session:
+            endings.release(session, lock_held(session, lease), at=database_now(session))
+        shown = present_job(reading, job)
+    assert (shown.status, [run.outcome for run in shown.runs]) == (JobStatus.RUNNING, [None])
 
 
 def test_a_tenant_with_many_jobs_takes_its_turn(session_factory: Sessions) -> None:
