@@ -74,7 +74,9 @@ def _parse(body: bytes) -> Any:
         raise ServiceError("malformed_json", f"The body is not UTF-8: byte {error.start} cannot be read.") from None
     except json.JSONDecodeError as error:
         raise ServiceError("malformed_json", f"Line {error.lineno}, column {error.colno}: {error.msg}.") from None
-    except (RecursionError, ValueError) as error:
+    except RecursionError:
+        raise _too_deep() from None
+    except ValueError as error:
         raise ServiceError("malformed_json", f"The body cannot be read: {error}.") from None
 
 
@@ -94,8 +96,8 @@ def _refuse_constant(name: str) -> NoReturn:
 
 def _check_value(value: Any, location: Location) -> None:
     """Refuse what JSON allows and Postgres does not: NUL and lone surrogates; and nesting without end."""
-    if len(location) > MAX_DEPTH:
-        raise ServiceError("malformed_json", f"The body is nested more than {MAX_DEPTH} levels deep.")
+    if len(location) >= MAX_DEPTH and isinstance(value, list | dict):
+        raise _too_deep()
     if isinstance(value, str):
         _check_text(value, location)
     elif isinstance(value, float):
@@ -108,6 +110,10 @@ def _check_value(value: Any, location: Location) -> None:
         for name, item in value.items():
             _check_text(name, location)
             _check_value(item, (*location, name))
+
+
+def _too_deep() -> ServiceError:
+    return ServiceError("malformed_json", f"The body is nested more than {MAX_DEPTH} levels deep.")
 
 
 def _check_text(text: str, location: Location) -> None:

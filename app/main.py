@@ -29,6 +29,7 @@ from app.migrate import prepare
 from app.openapi import describe
 from app.problems import install_problem_handlers
 from app.request_log import RequestLog
+from app.request_target import AbsoluteTargets
 from app.safe_headers import SafeHeaders
 from app.services import Services, open_services
 from app.settings import Settings, load_settings
@@ -103,6 +104,7 @@ def create_app(settings: Settings, stopping: threading.Event | None = None) -> F
     app.add_middleware(SafeHeaders)
     app.add_middleware(ErrorPages)
     app.add_middleware(RequestLog, metrics=metrics)
+    app.add_middleware(AbsoluteTargets)
     install_problem_handlers(app)
     for router in ROUTERS:
         app.include_router(router)

@@ -21,6 +21,8 @@ HIGHEST_PORT = 65535
 PRIVATE_SUFFIXES = (".localhost", ".local", ".internal", ".home.arpa")
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
+_AUTHORITY = re.compile(r"[^:/?#]+://([^/?#]*)")
+_PORT = re.compile(r"[0-9]*")
 
 Resolver = Callable[[str, int], Sequence[str]]
 
@@ -128,6 +130,10 @@ def _parse(url: str) -> httpx.URL:
         parsed = httpx.URL(url)
     except (httpx.InvalidURL, ValueError) as error:
         raise TargetRefusedError(f"the URL cannot be read: {error}") from None
+    authority = _AUTHORITY.match(url)
+    port = authority[1].rpartition("@")[2].rpartition("]")[2].partition(":")[2] if authority else ""
+    if not _PORT.fullmatch(port):  # a URL has no signs, underscores and foreign digits, which Python reads as well
+        raise TargetRefusedError(f"the port is {port[:20]!r}; write it in digits from 0 to 9, or leave it out")
     if parsed.port is not None and not 1 <= parsed.port <= HIGHEST_PORT:
         raise TargetRefusedError(f"the port is {parsed.port}; leave it out or give the one that you listen on")
     return parsed

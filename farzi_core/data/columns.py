@@ -114,7 +114,11 @@ def _guess(names: Sequence[str], options: DatasetOptions) -> ResolvedColumns:
         )
     positions = {role: position for position, role in enumerate(roles)}
     if "timestamp" in positions and not is_timestamp(names[positions["timestamp"]]):
-        raise _unknown("user", names, f"and {names[positions['timestamp']]!r} is no timestamp, so this is no row either")
+        missing = next((role for role in ("user", "item") if role not in names), None)
+        why = f"and {names[positions['timestamp']]!r} is no timestamp, so this is no row either"
+        if missing is None:
+            why = "option header says that the first line is a row, " + why
+        raise _unknown(missing or "user", names, why)
     if options.min_rating is None:
         positions.pop("rating", None)
     elif "rating" not in positions:

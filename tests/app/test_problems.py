@@ -27,6 +27,13 @@ def test_unknown_paths_and_methods(client: TestClient) -> None:
     assert code_of(client.put("/v1/jobs/job_1"), 405) == "method_not_allowed"
 
 
+@pytest.mark.parametrize("depth", [51, 900, 5_000, 100_000])
+def test_a_body_that_is_too_deep_is_told_the_limit(client: TestClient, depth: int) -> None:
+    answer = client.post("/v1/datasets", content=b"[" * depth + b"]" * depth, headers=JSON)
+    assert code_of(answer, 400) == "malformed_json"
+    assert "more than 50 levels deep" in answer.json()["detail"]
+
+
 @pytest.mark.parametrize(
     ("body", "expected"),
     [

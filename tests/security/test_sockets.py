@@ -123,6 +123,20 @@ def test_the_host_that_a_request_names_is_believed_nowhere(address: tuple[str, i
         assert b"evil.example" not in said
 
 
+@pytest.mark.parametrize("origin", ["http://evil.example", "HTTPS://user@evil.example:8443", "http://a%2Fhealthz%3F"])
+def test_a_target_with_a_host_is_its_path(address: tuple[str, int], origin: str) -> None:
+    for target, status, found in (
+        ("/healthz", b"200", b'"status"'),
+        ("/v1/jobs?limit=1", b"200", b'"has_more"'),
+        ("", b"200", b"</html>"),
+        ("/v1/nope", b"404", b"/v1/nope"),
+    ):
+        said = send(address, f"GET {origin}{target} HTTP/1.1\r\n{HOST}{KEY}Connection: close\r\n\r\n")
+        assert said.startswith(b"HTTP/1.1 " + status), said
+        assert found in said
+        assert b"evil.example" not in said
+
+
 def test_the_server_does_not_say_what_it_is(address: tuple[str, int]) -> None:
     said = send(address, f"GET /healthz HTTP/1.1\r\n{HOST}Connection: close\r\n\r\n")
     assert b"\r\nserver:" not in said.lower()

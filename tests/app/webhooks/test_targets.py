@@ -43,6 +43,10 @@ HOSTILE_URLS = [
     "https://hooks.example.com:80/",
     "https://hooks.example.com:65536/",
     "https://hooks.example.com:443:22/",
+    "https://hooks.example.com:٤٤٣/",
+    "https://hooks.example.com:+443/",
+    "https://hooks.example.com:4_43/",
+    "https://[2606:4700::1111]:\uff18443/",
     # names inside a network
     "https://localhost/",
     "https://LOCALHOST/",

@@ -305,6 +305,13 @@ def test_the_column_that_is_missing_is_named_when_others_are_there(tmp_path: Pat
     assert "no column 'sku'" in result.report["problems"][0]["reason"]
 
 
+def test_a_header_that_names_one_column_twice_is_told_which_is_missing(tmp_path: Path) -> None:
+    result = read_bytes(tmp_path, join_rows(",", "user,user,timestamp\n"), "csv")
+    assert "no column 'item'" in result.report["problems"][0]["reason"]
+    result = read_bytes(tmp_path, join_rows(",", "user,item,timestamp\n"), "csv", header=False)
+    assert "option header says that the first line is a row" in result.report["problems"][0]["reason"]
+
+
 def test_a_mapping_still_knows_what_was_left_out_after_json() -> None:
     mapping = ColumnMapping.model_validate_json(ColumnMapping(user="who", item="what").model_dump_json())
     assert mapping.model_fields_set == {"user", "item"}
