@@ -152,7 +152,7 @@ class DistillationPipeline(Pipeline):
             yield _tell_ending(loop.course)
 
     def _begin_outer_loop(self) -> OuterLoop:
-        """Make the start and validate it: part of what a distillation takes."""
+        """Make the start and validate it: both are part of the seconds that a distillation takes, as in learned baselines."""
         started = time.perf_counter()
         loop = OuterLoop(self._setting, self._teachers.trajectories)
         start_value = loop.validate_start()

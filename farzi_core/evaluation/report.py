@@ -66,7 +66,7 @@ def build_report(
         setting: data and student.
         comparison: finished.
         distilled: what was judged.
-        distil_s: seconds that teachers and outer loop took.
+        distil_s: seconds that teachers, the start and the outer loop took.
         learned_s: seconds that each learned baseline took, teachers not counted.
         outer_loop: how it went, as ``history.describe_outer_loop`` says; None where nothing was distilled.
     """
@@ -221,7 +221,9 @@ def _describe_protocol(setting: Setting) -> dict[str, Any]:
         "ratio": f"side / full_data; {LEVEL:.0%} bootstrap interval over seeds and cases, {NUM_RESAMPLES} resamples",
         "hard_draws": evaluation.hard_draws,
         **_describe_noise_protocol(setting),
-        "seconds": "training to the chosen step, looks at validation not counted; distil counts teachers and outer loop",
+        "seconds": (
+            "training to the chosen step, looks at validation not counted; distil counts teachers, the start and the outer loop"
+        ),
         "speedup_to_same_metric": (
             "seconds of a full-data training to its first look as good as the best of the training on the summary, over the "
             "seconds of the latter to that best look; seed by seed"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +9,14 @@ import numpy as np
 import pytest
 import torch
 
+from farzi_core import pipeline as pipeline_module
 from farzi_core.artifacts import load_synthetic
 from farzi_core.config import DistillationSpec
 from farzi_core.data.sequences import SequenceDataset
 from farzi_core.data_choices import fill_in
+from farzi_core.distillation.outer_loop import OuterLoop
+from farzi_core.distillation.setting import Setting
+from farzi_core.distillation.teachers import TeacherTrajectory
 from farzi_core.errors import ArtifactError, ConfigError
 from farzi_core.pipeline import PHASES, DistillationPipeline
 from farzi_core.progress import (
@@ -262,6 +267,35 @@ def test_distilled_beats_random_sequences_of_the_same_size(tmp_path: Path) -> No
     )
     summary = result_of(run(DistillationPipeline(dataset, spec, tmp_path, SHA))).summary
     assert summary["full_data_ndcg@10"] > summary["distilled_ndcg@10"] > 1.15 * summary["random_ndcg@10"]
+
+
+def test_the_seconds_of_a_distillation_count_the_making_of_the_start_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Clock:
+        now = 0.0
+
+        def perf_counter(self) -> float:
+            return self.now
+
+    clock = Clock()
+
+    class SlowToStart(OuterLoop):
+        def __init__(self, setting: Setting, teachers: Sequence[TeacherTrajectory]) -> None:
+            super().__init__(setting, teachers)
+            clock.now += 1000.0
+
+    monkeypatch.setattr(pipeline_module, "time", clock)
+    monkeypatch.setattr(pipeline_module, "OuterLoop", SlowToStart)
+    spec = tiny_spec(synthetic={"init": "random"}, evaluation={"num_seeds": 1, "baselines": []})
+    pipeline = DistillationPipeline(interactions(), spec, tmp_path, SHA)
+    for value in pipeline.run():
+        if isinstance(value, StepFinished):
+            break
+    pipeline.save_checkpoint(tmp_path / "checkpoint")
+    resumed = DistillationPipeline.resume(tmp_path / "checkpoint", interactions(), spec, tmp_path, SHA)
+    assert clock.now == 2000.0, "a resumed run makes the start once more"
+    assert result_of(run(resumed)).summary["distil_seconds"] == 1000.0
 
 
 @pytest.mark.parametrize("form", ["tucker", "free"])
