@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import datetime
 
@@ -12,6 +13,8 @@ from app.clock import database_now
 from app.jobs.models import Job, OutboxMessage
 
 RELAY_BATCH = 100
+# Well below the time after which the server ends an idle transaction: what was sent by then would be sent again, and again.
+BATCH_S = 5.0
 
 
 def enqueue(session: Session, job: Job, *, at: datetime) -> None:
@@ -24,12 +27,14 @@ def relay(session_factory: sessionmaker[Session], send: Callable[[str, str], Non
     """Send messages that are due, oldest first, and delete those that were sent; return how many.
 
     A message is deleted only after ``send(job_id, queue)`` returned, so a crash in between sends it twice and never not at all:
-    the claim makes the second one harmless. Several relays may run at once.
+    the claim makes the second one harmless. Several relays may run at once. To a broker that is slow, a batch is what it took
+    in five seconds.
 
     Raises:
         Exception: whatever ``send`` raised; what was sent before stays deleted.
     """
     num_sent = 0
+    give_up_at = time.monotonic() + BATCH_S
     failure: Exception | None = None
     with session_factory.begin() as session:
         due = select(OutboxMessage).where(OutboxMessage.created_at <= database_now(session)).order_by(OutboxMessage.id)
@@ -41,6 +46,8 @@ def relay(session_factory: sessionmaker[Session], send: Callable[[str, str], Non
                 break
             session.delete(message)
             num_sent += 1
+            if time.monotonic() >= give_up_at:
+                break
     if failure is not None:
         raise failure
     return num_sent

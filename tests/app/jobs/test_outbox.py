@@ -47,6 +47,18 @@ def test_a_broker_that_fails_midway_gets_the_rest_later(session_factory: Session
     assert sent == job_ids
 
 
+def test_a_slow_broker_gets_what_it_takes_in_time_and_the_rest_in_another_transaction(
+    session_factory: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_ids = add_jobs(session_factory, 3)
+    monkeypatch.setattr("app.jobs.outbox.BATCH_S", 0.0)
+    sent: list[str] = []
+    for left in (2, 1, 0):
+        assert relay(session_factory, lambda job_id, queue: sent.append(job_id)) == 1
+        assert num_waiting(session_factory) == left
+    assert sent == job_ids
+
+
 def test_relays_at_once_send_each_message_once(session_factory: Sessions) -> None:
     job_ids = add_jobs(session_factory, 40)
     sent: list[str] = []
