@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from app.db import OUTAGE_PATIENCE_S, attempts_while_away
 from app.jobs.estimates import effective_spec
 from app.jobs.repository import find_artifact, find_manifest
 from app.storage import DamagedObjectError, ObjectMissingError
@@ -36,10 +37,11 @@ def run_evaluation(context: RunContext) -> None:
 def _find_judged(context: RunContext) -> tuple[DistillationSpec, JudgedResult]:
     source_id = context.job.source_job_id
     assert source_id is not None, "an evaluation of nothing"
-    with context.session_factory() as session:
-        artifact = find_artifact(session, source_id, SYNTHETIC_NAME)
-        manifest = find_manifest(session, source_id)
-        spec = effective_spec(session, context.job) if manifest is not None else None
+    for attempt in attempts_while_away(OUTAGE_PATIENCE_S):
+        with attempt, context.session_factory() as session:
+            artifact = find_artifact(session, source_id, SYNTHETIC_NAME)
+            manifest = find_manifest(session, source_id)
+            spec = effective_spec(session, context.job) if manifest is not None else None
     if artifact is None or manifest is None or spec is None:
         raise ArtifactError(f"The result of {source_id} is not there any more; distil the data again.")
     path = context.directory / SYNTHETIC_NAME

@@ -5,8 +5,13 @@ A traceback is left to the service's own log; of it only the exception stays, ty
 
 from __future__ import annotations
 
+import logging
 import re
+from collections import deque
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+from worker.process import TAIL_LINE_CHARACTERS, TAIL_LINES
 
 _TRACEBACK = "Traceback (most recent call last):"
 # How chained tracebacks are joined, and what SQLAlchemy adds to a message.
@@ -20,6 +25,37 @@ _DROPPED = (
 _URL = re.compile(r"\b[a-z][a-z0-9+.-]*://\S+", re.IGNORECASE)
 _PATH = re.compile(r"(?<![\w/.])/(?:[\w.@+~-]+/)*[\w.@+~-]+/?")
 _ADDRESS = re.compile(r"\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?\b")
+
+
+LINE_FORMAT = "%(levelname)s %(name)s: %(message)s"
+
+
+class LastWords(logging.Handler):
+    """Keeps the last lines that a run has logged, for a run that itself writes down how it ended."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setFormatter(logging.Formatter(LINE_FORMAT))
+        self._lines: deque[str] = deque(maxlen=TAIL_LINES)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._lines.extend(line[:TAIL_LINE_CHARACTERS].replace("\0", "") for line in self.format(record).splitlines())
+
+    @property
+    def lines(self) -> list[str]:
+        """What the owner may see of them."""
+        return clean_tail(list(self._lines))
+
+
+@contextmanager
+def keeping_last_words() -> Iterator[LastWords]:
+    """Keep what this process logs until the block ends."""
+    last_words, root = LastWords(), logging.getLogger()
+    root.addHandler(last_words)
+    try:
+        yield last_words
+    finally:
+        root.removeHandler(last_words)
 
 
 def clean_tail(lines: Iterable[str]) -> list[str]:

@@ -14,9 +14,10 @@ import torch
 from sqlalchemy import select
 
 from app.clock import database_now
+from app.db import OUTAGE_PATIENCE_S, attempts_while_away
 from app.jobs.estimates import record_outcome
 from app.jobs.events import EventType
-from app.jobs.models import Run
+from app.jobs.models import EstimateOutcome, Run
 from app.jobs.publishing import StoredArtifact, store_artifact
 from farzi_core.data.sequences import SequenceDataset
 from farzi_core.manifest import MANIFEST_NAME, write_manifest
@@ -127,16 +128,20 @@ def _publish(context: RunContext, result: ResultReady, sources: dict[str, Any]) 
         "files": {artifact.name: artifact.entry for artifact in artifacts},
     }
     artifacts.append(_store(context, write_manifest(manifest, context.directory / MANIFEST_NAME)))
-    for key in context.writer.publish(manifest, artifacts):
+    checkpoints = context.writer.publish(manifest, artifacts)
+    # Maintenance finds checkpoints that stay behind; what the run took is known only here.
+    for attempt in attempts_while_away(OUTAGE_PATIENCE_S):
+        with attempt:
+            _record_outcome(context, sum(artifact.size_bytes for artifact in artifacts))
+    for key in checkpoints:
         context.store.delete(key)
-    _record_outcome(context, sum(artifact.size_bytes for artifact in artifacts))
 
 
 def _record_outcome(context: RunContext, output_bytes: int) -> None:
     """Let later estimates learn from a job that was done in one run: of several, nobody knows how much was done twice."""
     with context.session_factory.begin() as session:
         runs = session.scalars(select(Run).where(Run.job_id == context.job.id)).all()
-        if len(runs) != 1 or runs[0].ended_at is None:
+        if len(runs) != 1 or runs[0].ended_at is None or session.get(EstimateOutcome, context.job.id) is not None:
             return
         record_outcome(
             session,

@@ -11,6 +11,7 @@ import threading
 from pathlib import Path
 
 from app.datasets.models import Dataset
+from app.db import OUTAGE_PATIENCE_S, attempts_while_away
 from app.jobs.leases import Lease, LeaseLostError, lock_held
 from app.jobs.progress import JobWriter
 from app.jobs.states import JobErrorCode, JobKind
@@ -21,11 +22,12 @@ from app.tracing import configure_tracing, span
 from farzi_core.errors import FarziError
 from worker.context import RunContext, RunStoppedError
 from worker.lifeline import die_with_standard_input
+from worker.log_tail import LINE_FORMAT, LastWords, keeping_last_words
 from worker.process import ExitCode
-from worker.pulse import beat_while
 from worker.services import Services, connect
 from worker.signals import call_on_signal
 from worker.supervision import TRACEPARENT_VARIABLE
+from worker.waking import stay_alive
 
 logger = logging.getLogger(__name__)
 
@@ -38,12 +40,12 @@ def main(arguments: list[str]) -> int:
     job_id, token = arguments
     settings = load_settings()
     # Plain lines: the supervisor wraps each into a line of its own log, and the last ones are shown to the job's owner.
-    logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(level=settings.log_level.upper(), format=LINE_FORMAT)
     services = connect(settings)
     configure_tracing("farzi-run")
     lease = Lease(job_id, int(token))
     writer = JobWriter(services.session_factory, lease)
-    beat_while(lambda: writer.idle_s < settings.run_stall_s)
+    stay_alive(settings, services.session_factory, writer)
     try:
         with within_request(None, os.environ.get(TRACEPARENT_VARIABLE)), span("run process", "internal"):
             return run_job(services, writer, stop)
@@ -62,18 +64,21 @@ def main(arguments: list[str]) -> int:
 
 def run_job(services: Services, writer: JobWriter, stop: threading.Event) -> ExitCode:
     """Run the job that the writer's lease is of, and return how that ended."""
-    with tempfile.TemporaryDirectory(prefix="farzi-run-") as directory:
+    with tempfile.TemporaryDirectory(prefix="farzi-run-") as directory, keeping_last_words() as last_words:
         context = _make_context(services, writer, Path(directory), stop)
         try:
             _run_kind(context)
         except RunStoppedError:
+            logger.info("stopped, as it was told to; the work so far is in a checkpoint")
             return ExitCode.STOPPED
         except FarziError as error:
-            writer.fail(error.code, error.message)
+            logger.exception("the job fails: %s", error.code)
+            writer.fail(error.code, error.message, last_words=last_words.lines)
         except MemoryError:
             if context.job.kind == JobKind.VALIDATION:  # the file kept its limits: it is the machine that has no memory left
                 raise
-            _give_up_memory(context)
+            logger.exception("out of memory")
+            _give_up_memory(context, last_words)
     return ExitCode.REPORTED
 
 
@@ -96,9 +101,10 @@ def _run_kind(context: RunContext) -> None:
 
 
 def _make_context(services: Services, writer: JobWriter, directory: Path, stop: threading.Event) -> RunContext:
-    with services.session_factory.begin() as session:
-        job = lock_held(session, writer.lease)
-        dataset = session.get_one(Dataset, job.dataset_id)
+    for attempt in attempts_while_away(OUTAGE_PATIENCE_S):
+        with attempt, services.session_factory.begin() as session:
+            job = lock_held(session, writer.lease)
+            dataset = session.get_one(Dataset, job.dataset_id)
     return RunContext(
         settings=services.settings,
         session_factory=services.session_factory,
@@ -112,7 +118,7 @@ def _make_context(services: Services, writer: JobWriter, directory: Path, stop: 
     )
 
 
-def _give_up_memory(context: RunContext) -> None:
+def _give_up_memory(context: RunContext, last_words: LastWords) -> None:
     """Try once more with half the batches."""
     if context.job.batch_divisor == 1:
         context.writer.retry_with_smaller_batches()
@@ -122,7 +128,7 @@ def _give_up_memory(context: RunContext) -> None:
             "synthetic.num_sequences, student.hidden_size or outer.batch_size smaller, or choose a meta_gradient.method that "
             "keeps less, such as 'checkpointed'."
         )
-        context.writer.fail(JobErrorCode.OUT_OF_MEMORY, message)
+        context.writer.fail(JobErrorCode.OUT_OF_MEMORY, message, last_words=last_words.lines)
 
 
 if __name__ == "__main__":

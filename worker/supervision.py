@@ -229,8 +229,8 @@ class Supervisor:
                 except LeaseLostError:
                     return
                 now = database_now(session)
-                unasked = reason in {None, StopReason.SILENT}
-                if unasked and exit_code != ExitCode.STOPPED and (lines := clean_tail(tail)):
+                unasked = reason in {None, StopReason.SILENT} and exit_code != ExitCode.STOPPED
+                if (unasked or reason is StopReason.DEADLINE) and (lines := clean_tail(tail)):
                     append_event(session, job.id, EventType.LOG_TAIL, {"number": lease.token, "lines": lines}, at=now)
                 if reason is StopReason.SILENT:
                     said = "its process gave no sign of life, or made no step, for too long and was killed"

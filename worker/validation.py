@@ -10,14 +10,11 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import polars
 
-from app.clock import database_now
-from app.datasets.verdicts import ValidatedContent, accept_dataset, refuse_dataset
-from app.jobs.endings import succeed
-from app.jobs.leases import lock_held
+from app.datasets.verdicts import ValidatedContent
 from app.jobs.states import JobErrorCode
 from app.settings import Settings
 from farzi_core.config import DataFormat, Task
@@ -49,7 +46,7 @@ def run_validation(context: RunContext) -> None:
         if result.dataset is not None:
             result.dataset.write_parquet(canonical)
     if result.dataset is None:
-        _refuse(context, result.report)
+        context.writer.refuse_dataset(result.report)
     else:
         _accept(context, result, result.dataset, canonical)
 
@@ -107,16 +104,4 @@ def _accept(context: RunContext, result: ReadResult, dataset: SequenceDataset, c
         report=result.report,
         preview=result.preview,
     )
-    with context.session_factory.begin() as session:
-        job = lock_held(session, context.lease)
-        now = database_now(session)
-        accept_dataset(session, job.dataset_id, content, at=now)
-        succeed(session, job, {"verdict": "ready"}, at=now)
-
-
-def _refuse(context: RunContext, report: dict[str, Any]) -> None:
-    with context.session_factory.begin() as session:
-        job = lock_held(session, context.lease)
-        now = database_now(session)
-        refuse_dataset(session, job.dataset_id, report, at=now)
-        succeed(session, job, {"verdict": "invalid"}, at=now)
+    context.writer.accept_dataset(content)

@@ -8,19 +8,21 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
+from sqlalchemy import func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session, sessionmaker
 
 from app.clock import database_now
+from app.datasets.verdicts import ValidatedContent, accept_dataset, refuse_dataset
 from app.db import OUTAGE_PATIENCE_S, attempts_while_away
-from app.jobs.endings import fail, retry_with_smaller_batches
+from app.jobs.endings import fail, retry_with_smaller_batches, succeed
 from app.jobs.events import EventType, append_event
 from app.jobs.leases import Lease, lock_held
-from app.jobs.models import Job, JobMetric
+from app.jobs.models import Job, JobEvent, JobMetric
 from app.jobs.publishing import StoredArtifact, publish
 
 T = TypeVar("T")
@@ -74,11 +76,16 @@ class JobWriter:
         self._flush_if_due()
 
     def checkpoint(self, key: str, step: int) -> str | None:
-        """Make ``key`` the newest checkpoint and return the key of the one that nobody needs any more."""
+        """Make ``key`` the newest checkpoint and return the key of the one that nobody needs any more.
+
+        A job that has come further than ever before has lost no run in vain: they are counted anew.
+        """
 
         def turn_over(session: Session, job: Job, now: datetime) -> str | None:
             if job.checkpoint_key == key:  # done before, by a commit whose answer was lost
                 return None
+            if job.num_lost_runs and step > _furthest_checkpoint(session, job):
+                job.num_lost_runs = 0
             dropped = job.previous_checkpoint_key
             job.previous_checkpoint_key, job.checkpoint_key = job.checkpoint_key, key
             append_event(session, job.id, EventType.CHECKPOINT_WRITTEN, {"step": step}, at=now)
@@ -86,9 +93,34 @@ class JobWriter:
 
         return self._write(turn_over)
 
-    def fail(self, code: str, message: str, *, retryable: bool = False) -> None:
-        """End the job badly."""
-        self._write(lambda session, job, now: fail(session, job, code, message, retryable=retryable, at=now))
+    def fail(self, code: str, message: str, *, retryable: bool = False, last_words: Sequence[str] = ()) -> None:
+        """End the job badly, with what the run wrote last."""
+
+        def end(session: Session, job: Job, now: datetime) -> None:
+            if last_words:
+                data = {"number": self.lease.token, "lines": list(last_words)}
+                append_event(session, job.id, EventType.LOG_TAIL, data, at=now)
+            fail(session, job, code, message, retryable=retryable, at=now)
+
+        self._write(end)
+
+    def accept_dataset(self, content: ValidatedContent) -> None:
+        """End a validation: the data set is ready."""
+
+        def accept(session: Session, job: Job, now: datetime) -> None:
+            accept_dataset(session, job.dataset_id, content, at=now)
+            succeed(session, job, {"verdict": "ready"}, at=now)
+
+        self._write(accept)
+
+    def refuse_dataset(self, report: dict[str, Any]) -> None:
+        """End a validation: the data set is invalid for the problems in ``report``."""
+
+        def refuse(session: Session, job: Job, now: datetime) -> None:
+            refuse_dataset(session, job.dataset_id, report, at=now)
+            succeed(session, job, {"verdict": "invalid"}, at=now)
+
+        self._write(refuse)
 
     def retry_with_smaller_batches(self) -> None:
         """Queue the job again after a run that went out of memory."""
@@ -141,6 +173,11 @@ class JobWriter:
         if last_done <= first_done:
             return None
         return (last_at - first_at) / (last_done - first_done) * max(self._progress[1] - last_done, 0)
+
+
+def _furthest_checkpoint(session: Session, job: Job) -> int:
+    furthest = select(func.max(JobEvent.data["step"].as_integer()))
+    return session.scalar(furthest.where(JobEvent.job_id == job.id, JobEvent.type == EventType.CHECKPOINT_WRITTEN)) or 0
 
 
 def _upsert(session: Session, rows: list[dict[str, Any]]) -> None:

@@ -124,6 +124,7 @@ def test_a_deadline_ends_the_job_and_keeps_its_checkpoint(service: RunningServic
     assert job.error_code == "deadline_exceeded"
     assert job.checkpoint_key is not None
     assert service.runs(job_id) == [RunOutcome.FAILED]
+    assert service.event_types(job_id)[-2:] == ["log.tail", "job.failed"]
 
 
 def test_a_shutdown_in_good_order_costs_no_run(service: RunningService, dataset_id: str) -> None:

@@ -77,6 +77,8 @@ def test_an_evaluation_whose_result_is_gone_says_so(service: RunningService, tmp
     job = service.wait_for_end(job_id)
     assert (job.error_code, job.error_retryable) == ("artifact_invalid", False)
     assert source in (job.error_message or "")
+    assert service.event_types(job_id)[-2:] == ["log.tail", "job.failed"]
+    assert any(source in line for line in service.events(job_id)[-2].data["lines"])
 
 
 def test_an_idle_worker_measures_its_machine_once(tmp_path: Path) -> None:

@@ -89,6 +89,8 @@ def test_what_does_not_fit_in_half_fails_with_advice(service: RunningService, tm
     job = service.job(job_id)
     assert (job.status, job.error_code, job.error_retryable) == (JobStatus.FAILED, "out_of_memory", False)
     assert "smaller" in (job.error_message or "")
+    assert service.event_types(job_id)[-2:] == ["log.tail", "job.failed"]
+    assert any("out of memory" in line for line in service.events(job_id)[-2].data["lines"])
 
 
 def test_an_allocation_that_the_cpu_refuses_counts_too(service: RunningService, tmp_path: Path) -> None:

@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 
 from tests.services.processes import is_running
+from worker import pulse
 from worker.process import TAIL_LINES, RunProcess
+from worker.pulse import Pulse
 
 
 def script(text: str) -> list[str]:
@@ -164,7 +166,8 @@ def test_a_stopped_run_ends_too_when_its_supervisor_is_killed(tmp_path: Path) ->
 
 def test_a_run_is_heard_while_it_is_well_and_silent_when_it_is_stopped_or_stalls() -> None:
     beating = (
-        "from worker.pulse import beat_while\nimport time\nbeat_while(lambda: {})\nprint('up', flush=True)\ntime.sleep(60)"
+        "from worker.pulse import beat_while\nimport time\n"
+        "beat_while(lambda: {}, asleep_s=60, on_waking=exit)\nprint('up', flush=True)\ntime.sleep(60)"
     )
     well, stalled = (RunProcess(["-c", beating.format(state)], {}) for state in (True, False))
     try:
@@ -182,3 +185,29 @@ def test_a_run_is_heard_while_it_is_well_and_silent_when_it_is_stopped_or_stalls
     finally:
         well.close()
         stalled.close()
+
+
+def test_who_did_not_listen_cannot_say_that_a_run_was_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pulse, "LONGEST_UNHEARD_S", 0.1)
+    heard = Pulse()
+    try:
+        time.sleep(0.5)  # as if this process had been stopped
+        assert heard.silent_s() < 0.2
+        give_up_at = time.monotonic() + 20
+        while heard.silent_s() < 0.3:
+            assert time.monotonic() < give_up_at
+            time.sleep(0.02)
+    finally:
+        heard.leave_child_end()
+        heard.close()
+
+
+def test_each_worker_gives_its_runs_the_gpu_that_it_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    for device in ("0", "1"):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", device)
+        process = RunProcess(script("import os; print(os.environ['CUDA_VISIBLE_DEVICES'])"), {})
+        assert process.wait(10) == 0
+        process.close()
+        seen += process.tail
+    assert seen == ["0", "1"]

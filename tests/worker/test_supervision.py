@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,15 +17,22 @@ from pydantic import SecretStr
 from sqlalchemy import Engine, make_url, text
 from sqlalchemy.orm import Session, sessionmaker
 
-from app.db import make_engine, make_session_factory
-from app.jobs.states import JobStatus, RunOutcome
+from app.clock import database_now
+from app.datasets.models import DatasetStatus
+from app.db import OUTAGE_PATIENCE_S, make_engine, make_session_factory
+from app.jobs.endings import lose
+from app.jobs.leases import Lease, claim, lock_held
+from app.jobs.progress import JobWriter
+from app.jobs.states import JobKind, JobStatus, RunOutcome
+from app.settings import Settings
 from tests.chaos.proxy import FaultProxy
 from tests.services.processes import is_running
 from tests.services.rows import add_job
-from tests.worker import leaving_slowly
+from tests.worker import computing_for_ever, leaving_slowly
 from tests.worker.running_service import RunningService, find_run_process
 from tests.worker.test_validation import COLUMNS, GOOD
 from worker import supervision
+from worker.process import ExitCode, RunProcess
 from worker.supervision import Supervisor
 
 pytestmark = pytest.mark.service
@@ -132,6 +140,92 @@ def test_a_run_that_a_service_manager_stops_before_its_worker_is_not_lost(
     job = service.job(job_id)
     assert service.runs(job_id) == [RunOutcome.RELEASED]
     assert (job.status, job.num_lost_runs) == (JobStatus.QUEUED, 0)
+
+
+@pytest.fixture
+def runs_behind_proxy(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets runs reach the database through the proxy; supervisors of the test go past it."""
+    monkeypatch.setenv("FARZI_DATABASE_URL", engine.url.render_as_string(hide_password=False))
+
+
+def run_while_cutting(supervisor: Supervisor, job_id: str, proxy: FaultProxy, at: bytes, times: int) -> None:
+    proxy.faults.cut_at, proxy.faults.cut_rate = at, 1.0
+    with ThreadPoolExecutor(1) as pool:
+        ran = pool.submit(supervisor.run_job, job_id)
+        wait_until(lambda: proxy.counts["cut before"] >= times or ran.done(), f"cut at {at!r}")
+        proxy.faults.cut_rate = 0.0
+        assert ran.result(120)
+    assert proxy.counts["cut before"] >= times
+
+
+@pytest.mark.usefixtures("runs_behind_proxy")
+@pytest.mark.parametrize(("at", "times"), [(b"SET idle", 3), (b"verdict", 1)])
+def test_a_validation_waits_for_a_database_that_is_away_as_it_begins_and_as_it_ends(
+    service: RunningService, shutdown: threading.Event, proxy: FaultProxy, tmp_path: Path, at: bytes, times: int
+) -> None:
+    dataset_id, job_id = service.submit_validation(GOOD, tmp_path, columns=COLUMNS)
+    run_while_cutting(supervisor_of(service, shutdown), job_id, proxy, at, times)
+    assert service.runs(job_id) == [RunOutcome.SUCCEEDED]
+    assert service.dataset(dataset_id).status == DatasetStatus.READY
+
+
+@pytest.mark.usefixtures("runs_behind_proxy")
+def test_an_evaluation_waits_for_the_database_to_find_what_it_judges(
+    service: RunningService, shutdown: threading.Event, proxy: FaultProxy
+) -> None:
+    with service.session_factory.begin() as session:
+        job_id = add_job(session, kind=JobKind.EVALUATION, source_job_id="job_without_result").id
+    run_while_cutting(supervisor_of(service, shutdown), job_id, proxy, b"FROM artifacts", 1)
+    assert service.runs(job_id) == [RunOutcome.FAILED]
+    assert service.job(job_id).error_code == "artifact_invalid", "it went on, and found that there is nothing to judge"
+
+
+def claimed(service: RunningService) -> Lease:
+    with service.session_factory.begin() as session:
+        job_id = add_job(session).id
+    with service.session_factory.begin() as session:
+        lease = claim(session, job_id, "tests", lease_s=60, max_runs=3)
+    assert lease is not None
+    return lease
+
+
+def test_a_write_waits_for_the_database_and_is_not_taken_for_a_stall(
+    service: RunningService, engine: Engine, proxy: FaultProxy
+) -> None:
+    lease = claimed(service)
+    proxy.go_away()
+    writer = JobWriter(make_session_factory(engine), lease)
+    with ThreadPoolExecutor(1) as pool:
+        written = pool.submit(writer.phase, "teacher")
+        for _ in range(4):
+            wait_until(partial(begins_anew, writer, writer.idle_s), "another attempt")
+        proxy.come_back()
+        written.result(60)
+    assert service.job(lease.job_id).phase == "teacher"
+    assert Settings().lease_s * 10 < OUTAGE_PATIENCE_S, "leases run out meanwhile"
+
+
+def begins_anew(writer: JobWriter, before_s: float) -> bool:
+    return writer.idle_s < before_s
+
+
+def test_a_run_that_wakes_up_without_its_lease_leaves_at_once(service: RunningService, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FARZI_LEASE_S", "1")
+    monkeypatch.setenv("FARZI_HEARTBEAT_S", "0.5")
+    lease = claimed(service)
+    process = RunProcess(["-m", computing_for_ever.__name__, lease.job_id, str(lease.token)], {})
+    try:
+        wait_until(lambda: bool(process.tail), "it computes")
+        for lost in (False, True):
+            process.signal_group(signal.SIGSTOP)
+            if lost:
+                with service.session_factory.begin() as session:
+                    lose(session, lock_held(session, lease), "it slept", max_runs=3, at=database_now(session))
+            assert process.wait(2.5) is None, "it sleeps for longer than its lease"
+            process.signal_group(signal.SIGCONT)
+            assert process.wait(30 if lost else 2) == (ExitCode.LEASE_LOST if lost else None)
+    finally:
+        process.close()
 
 
 @pytest.mark.parametrize("lost", [False, True])

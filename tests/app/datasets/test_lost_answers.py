@@ -62,4 +62,4 @@ def test_the_bytes_of_an_upload_stay_until_its_commit_is_decided(
 
 def is_anyone_waiting(sessions: sessionmaker[Session]) -> bool:
     with sessions() as session:
-        return session.execute(text("SELECT count(*) FROM pg_locks WHERE NOT granted")).scalar_one() > 0
+        return bool(session.execute(text("SELECT count(*) FROM pg_locks WHERE NOT granted")).scalar_one())

@@ -95,6 +95,20 @@ def test_a_checkpoint_whose_commit_was_not_heard_of_is_told_once_more(session_fa
         assert (job.checkpoint_key, job.previous_checkpoint_key) == ("second", "first"), "the one before is kept"
 
 
+def test_only_a_checkpoint_beyond_all_before_it_makes_up_for_lost_runs(session_factory: Sessions, writer: JobWriter) -> None:
+    def lose_two_runs() -> None:
+        with session_factory.begin() as session:
+            session.get_one(Job, writer.lease.job_id).num_lost_runs = 2
+
+    counts: list[int] = []
+    for step in (3, 5, 4, 5, 6):
+        lose_two_runs()
+        writer.checkpoint(f"checkpoint {step} of {len(counts)}", step)
+        with session_factory() as session:
+            counts.append(session.get_one(Job, writer.lease.job_id).num_lost_runs)
+    assert counts == [0, 0, 2, 2, 0], "a run that does the same work once more has come no further"
+
+
 def test_failing_ends_the_job_and_every_later_write(session_factory: Sessions, writer: JobWriter) -> None:
     writer.fail("numerical_failure", "The loss is NaN.")
     with session_factory() as session:
