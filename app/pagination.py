@@ -87,6 +87,15 @@ def newest_first(
     return rows[: page.limit], len(rows) > page.limit
 
 
+def page_of(rows: Sequence[Row], position: Callable[[Row], str], page: PageQuery) -> tuple[Sequence[Row], bool]:
+    """Return one page of rows that are all at hand, in an order of their own, and whether there are more."""
+    if page.cursor is not None:
+        last = decode_cursor(page.cursor, str)
+        positions = [position(row) for row in rows]
+        rows = rows[positions.index(last) + 1 :] if last in positions else ()
+    return rows[: page.limit], len(rows) > page.limit
+
+
 def make_page(
     rows: Sequence[Any], has_more: bool, present: Callable[[Any], Out], position: Callable[[Any], str | int]
 ) -> Page[Out]:

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal, get_args
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from app.dependencies import AuthenticatedRoute, JobReader
+from app.pagination import PageQuery, make_page, page_of
 from app.schemas import OutputModel, Page
 from farzi_core.config import TASK_ARCHITECTURES, DistillationSpec, PresetName, Task
 from farzi_core.evaluation_spec import EvaluationSpec, default_evaluation
@@ -25,6 +26,12 @@ class PresetOut(OutputModel):
     name: PresetName
     task: Task
     spec: DistillationSpec
+
+
+class PresetQuery(PageQuery):
+    """Filter of the list of presets."""
+
+    task: Task | None = Field(None, description="Only presets for this task.")
 
 
 @router.get("/spec/schema")
@@ -51,13 +58,17 @@ def get_spec_schema(
 
 
 @router.get("/presets")
-def list_presets(
-    _caller: JobReader, task: Annotated[Task | None, Query(description="Only presets for this task.")] = None
-) -> Page[PresetOut]:
-    """List the presets of every task, all in one page."""
-    tasks: tuple[Task, ...] = get_args(Task) if task is None else (task,)
-    presets = [PresetOut(name=name, task=each, spec=get_preset(each, name)) for each in tasks for name in PRESET_NAMES]
-    return Page(data=presets, has_more=False, next_cursor=None)
+def list_presets(query: Annotated[PresetQuery, Query()], _caller: JobReader) -> Page[PresetOut]:
+    """List the presets of every task."""
+    tasks: tuple[Task, ...] = get_args(Task) if query.task is None else (query.task,)
+    names = [(task, name) for task in tasks for name in PRESET_NAMES]
+    rows, has_more = page_of(names, "/".join, query)
+    return make_page(rows, has_more, _present_preset, "/".join)
+
+
+def _present_preset(names: tuple[Task, PresetName]) -> PresetOut:
+    task, name = names
+    return PresetOut(name=name, task=task, spec=get_preset(task, name))
 
 
 def _with_defaults(schema: dict[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,8 +14,9 @@ from app.head_requests import is_head
 from app.jobs import repository, service
 from app.jobs.download import Download, is_known, send
 from app.jobs.drawing import Wish, draw_sequences
+from app.jobs.models import Artifact
 from app.jobs.schemas import ArtifactOut
-from app.pagination import make_page
+from app.pagination import PageQuery, make_page, page_of
 from app.schemas import Page
 from farzi_core.data_options import SequenceFormat
 
@@ -36,12 +37,15 @@ WantedSeed = Annotated[
 
 
 @router.get("/{job_id}/artifacts")
-def list_artifacts(job_id: str, caller: JobReader, services: InServices) -> Page[ArtifactOut]:
-    """List the files of the result, all in one page; there are none before the job has succeeded."""
+def list_artifacts(
+    job_id: str, page: Annotated[PageQuery, Query()], caller: JobReader, services: InServices
+) -> Page[ArtifactOut]:
+    """List the files of the result by name; there are none before the job has succeeded."""
     with services.reading_sessions() as session:
         job = service.get_job(session, caller.tenant_id, job_id)
-        rows = repository.list_artifacts(session, job.id)
-    return make_page(rows, False, ArtifactOut.of, lambda row: row.name)
+        artifacts = repository.list_artifacts(session, job.id)
+    rows, has_more = page_of(artifacts, _name_of, page)
+    return make_page(rows, has_more, ArtifactOut.of, _name_of)
 
 
 @router.get(
@@ -89,3 +93,7 @@ def download_artifact(  # noqa: PLR0917  FastAPI passes by name
         return send(download, request)
     url = services.store.presign_get(artifact.object_key, file_name=artifact.name, media_type=artifact.media_type)
     return send(download, request) if url is None else RedirectResponse(url, 307, {"Cache-Control": "no-store"})
+
+
+def _name_of(artifact: Artifact) -> str:
+    return artifact.name

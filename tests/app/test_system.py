@@ -8,6 +8,7 @@ import time
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -170,6 +171,20 @@ def test_presets(client: TestClient) -> None:
         for name in ("quick", "standard", "thorough")
     }
     assert len(client.get("/v1/presets?task=language_modeling").json()["data"]) == 3
+
+
+def test_presets_come_in_pages(client: TestClient) -> None:
+    presets = client.get("/v1/presets").json()["data"]
+    seen: list[dict[str, object]] = []
+    params: dict[str, Any] = {"limit": 4}
+    for has_more in (True, False):
+        page = client.get("/v1/presets", params=params).json()
+        seen += page["data"]
+        assert (page["has_more"], page["next_cursor"] is not None) == (has_more, has_more)
+        params["cursor"] = page["next_cursor"]
+    assert seen == presets
+    assert client.get("/v1/presets", params={"limit": 1, "task": "language_modeling"}).json()["has_more"]
+    assert code_of(client.get("/v1/presets?limit=201"), 422) == "invalid_request"
 
 
 @pytest.mark.parametrize("log_format", ["json", "console"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
@@ -94,6 +95,19 @@ def test_heads_have_the_headers_alone(client: TestClient, job_id: str) -> None:
         assert answer.headers["content-length"] == str(len(content))
     part = client.head(f"/v1/jobs/{job_id}/artifacts/synthetic.safetensors", headers={"Range": "bytes=0-9"})
     assert (part.status_code, part.headers["content-length"]) == (206, "10")
+
+
+def test_the_list_comes_in_pages(client: TestClient, job_id: str) -> None:
+    seen: list[str] = []
+    params: dict[str, Any] = {"limit": 1}
+    while True:
+        page = client.get(f"/v1/jobs/{job_id}/artifacts", params=params).json()
+        seen += [item["name"] for item in page["data"]]
+        if not page["has_more"]:
+            break
+        params["cursor"] = page["next_cursor"]
+    assert seen == sorted(FILES)
+    assert code_of(client.get(f"/v1/jobs/{job_id}/artifacts?limit=0"), 422) == "invalid_request"
 
 
 def test_unknown_artifacts(client: TestClient, services: Services, job_id: str) -> None:
