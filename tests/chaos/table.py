@@ -18,6 +18,7 @@ from tests.chaos.faults import (
     postgres_losses,
     redis_losses,
     run_kills,
+    silences,
     stale_writers,
     store_faults,
     worker_kills,
@@ -48,6 +49,13 @@ _ALL = (
         "SIGKILL of the worker, at the settings it is shipped with",
         100,
         worker_kills.inject,
+        settings=PATIENT | worker_kills.SETTINGS,
+    ),
+    Fault(
+        "machine-losses",
+        "SIGKILL of a worker whose lock no other can see, at the settings it is shipped with",
+        30,
+        worker_kills.lose_machines,
         settings=PATIENT | worker_kills.SETTINGS,
     ),
     Fault(
@@ -82,6 +90,16 @@ _ALL = (
         postgres_losses.restart,
         settings=PATIENT | postgres_losses.SETTINGS,
     ),
+    Fault(
+        "postgres-away",
+        "Postgres away for 90 s, at the settings the service is shipped with",
+        10,
+        postgres_losses.stay_away,
+        settings=postgres_losses.AWAY_SETTINGS,
+    ),
+    Fault("postgres-silences", "Postgres answers nothing for 2 to 60 s", 10, silences.of_database, settings=PATIENT),
+    Fault("redis-silences", "Redis answers nothing for 2 to 60 s", 10, silences.of_broker, settings=PATIENT),
+    Fault("store-silences", "S3 answers nothing for 2 to 60 s", 10, silences.of_store, settings=PATIENT),
     Fault(
         "cut-commits",
         "connection to Postgres cut in mid-commit, before and after it (as often each)",
