@@ -73,7 +73,7 @@ def _quality(comparison: Comparison) -> list[list[str]]:
 def _cost(comparison: Comparison) -> list[str]:
     """What the summary weighs and what it saves, for the student that distilled."""
     size, seconds = comparison["size"], comparison["seconds"]
-    speed_up = next(iter(comparison["students"].values()))["speedup_to_same_metric"]["ratio"]
+    speed_up = _headline(comparison)["speedup_to_same_metric"]["ratio"]
     break_even = comparison["break_even_trainings"]
     return [
         *_head(comparison),
@@ -90,6 +90,14 @@ def _cost(comparison: Comparison) -> list[str]:
 def _head(comparison: Comparison) -> list[str]:
     synthetic = comparison["spec"]["synthetic"]
     return [comparison["data_set"], f"{synthetic['num_sequences']} x {synthetic['sequence_length']}"]
+
+
+def _headline(comparison: Comparison) -> dict[str, Any]:
+    """Return the figures of the student that distilled, of the first one where that was not judged."""
+    students: dict[str, Any] = comparison["students"]
+    name: str = comparison["spec"]["student"]["architecture"]
+    figures: dict[str, Any] = students[name if name in students else next(iter(students))]
+    return figures
 
 
 def _metric(comparison: Comparison) -> str:

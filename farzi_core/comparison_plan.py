@@ -57,6 +57,12 @@ def list_trainings(spec: DistillationSpec) -> list[TrainingKey]:
     return keys
 
 
+def choose_headline(spec: DistillationSpec) -> Architecture:
+    """Return the student whose figures are the headline: the one that distilled where it is judged, else the first judged."""
+    judged = spec.evaluation.students or (spec.student.architecture,)
+    return spec.student.architecture if spec.student.architecture in judged else judged[0]
+
+
 def list_sides(spec: DistillationSpec) -> tuple[str, ...]:
     """Return the sides of a comparison, in order."""
     evaluation = spec.evaluation

@@ -105,7 +105,7 @@ def arrange(report: Mapping[str, Json]) -> Result:
     """Return a report in the order in which it is shown."""
     matrix = report.get("cross_architecture", {})
     students = tuple(_arrange_student(report, name, student) for name, student in report["students"].items())
-    first = next(iter(report["students"].values()))
+    first = report["students"][report.get("headline_student") or next(iter(report["students"]))]
     metrics = list(first["full_data"])
     metric = matrix.get("metric") or ("ndcg@10" if "ndcg@10" in metrics else metrics[0])
     return Result(

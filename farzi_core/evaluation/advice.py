@@ -1,7 +1,7 @@
 """How to train on a result, by what the judged students did: on its soft tokens, and on the published hard sequences.
 
-Learning rate and steps are those that validation chose for students of the first architecture; no test figure enters. Knows
-nothing of files.
+Learning rate and steps are those that validation chose for the student of the headline, whose name the advice has; no test
+figure enters. Knows nothing of files.
 """
 
 from __future__ import annotations
@@ -9,7 +9,14 @@ from __future__ import annotations
 from statistics import median
 from typing import Any
 
-from farzi_core.comparison_plan import DISTILLED, HARD, hard_batch_size, list_hard_draws, num_training_sequences
+from farzi_core.comparison_plan import (
+    DISTILLED,
+    HARD,
+    choose_headline,
+    hard_batch_size,
+    list_hard_draws,
+    num_training_sequences,
+)
 from farzi_core.config import PUBLISHED_DRAWS
 from farzi_core.distillation.descent import Distilled
 from farzi_core.distillation.setting import Setting
@@ -29,15 +36,17 @@ def advise(setting: Setting, comparison: Comparison, distilled: Distilled) -> Ad
         distilled: what was judged.
 
     Returns:
-        ``optimizer``, ``lr``, ``betas``, ``eps``, ``eps_root``, ``dropout``, ``batch_size`` and ``num_steps`` for soft tokens,
-        ``inner_lr``, and under ``hard_sequences`` the same for hard ones, with the number of ``draws`` it was measured with:
-        the published number where the comparison had it.
+        ``student`` and, for soft tokens, ``optimizer``, ``lr``, ``betas``, ``eps``, ``eps_root``, ``dropout``, ``batch_size``
+        and ``num_steps``; ``inner_lr``; under ``hard_sequences`` the same for hard ones, with the number of ``draws`` it was
+        measured with: the published number where the comparison had it.
     """
     spec = setting.spec
-    cells = comparison.cells(comparison.architectures[0])
+    student = choose_headline(spec)
+    cells = comparison.cells(student)
     side = _choose_hard_side(setting)
     batch_size = hard_batch_size(num_training_sequences(side, spec), spec)
     return {
+        "student": student,
         **_describe(setting, cells[DISTILLED], spec.inner.batch_size or distilled.synthetic.num_sequences),
         "inner_lr": distilled.inner_lr,
         HARD_SEQUENCES: {"draws": list_hard_draws(spec)[side], **_describe(setting, cells[side], batch_size)},

@@ -49,14 +49,14 @@ def write_page(report: Report, history: History, setting: Setting, distilled: Di
     environment = Environment(
         loader=PackageLoader("farzi_core.evaluation"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    first = next(iter(report["students"].values()))
+    headline = report["students"][report["headline_student"]]
     metric = setting.metric
     examples = distilled.synthetic.probabilities()[:_SHOWN_SEQUENCES, :_SHOWN_POSITIONS]
     html = environment.get_template(_TEMPLATE).render(
         report=report,
         metric=metric,
-        metrics=[metric, *(name for name in first[FULL_DATA] if name != metric)],
-        headline={"ratio": first["ratio"].get(metric), "speed_up": first["speedup_to_same_metric"]},
+        metrics=[metric, *(name for name in headline[FULL_DATA] if name != metric)],
+        headline={"ratio": headline["ratio"].get(metric), "speed_up": headline["speedup_to_same_metric"]},
         sides=[side for side in report["sides"] if not is_noisy(side)],
         titles={side: name_side(side, setting.spec) for side in report["sides"]},
         ratios={name: _ratios(student) for name, student in report["students"].items()},

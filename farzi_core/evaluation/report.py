@@ -17,6 +17,7 @@ from farzi_core.comparison_plan import (
     DISTILLED,
     FULL_DATA,
     HARD,
+    choose_headline,
     list_learned_baselines,
     list_sides,
     noisy,
@@ -71,7 +72,8 @@ def build_report(
         outer_loop: how it went, as ``history.describe_outer_loop`` says; None where nothing was distilled.
     """
     students: dict[str, Any] = {name: _judge(setting, comparison, name) for name in comparison.architectures}
-    cells = comparison.cells(comparison.architectures[0])
+    headline = choose_headline(setting.spec)
+    cells = comparison.cells(headline)
     seconds = {
         "distil": distil_s,
         "train_distilled": _mean_train_s(cells[DISTILLED]),
@@ -83,6 +85,7 @@ def build_report(
     return {
         "task": setting.split.train.task,
         "protocol": _describe_protocol(setting),
+        "headline_student": headline,
         "students": students,
         "cross_architecture": _compare_architectures(setting, students),
         "size": sizes[DISTILLED],
@@ -104,8 +107,8 @@ def write_report(report: Report, directory: Path) -> ArtifactFile:
 
 
 def summarise_report(report: Report, metric: str) -> dict[str, float]:
-    """Return the headline figures: every side's value of ``metric``, the ratio and its interval, seconds and size."""
-    student = next(iter(report["students"].values()))
+    """Return the headline figures of one student: every side's ``metric``, the ratio and its interval; seconds and size."""
+    student = report["students"][report["headline_student"]]
     summary = {f"{side}_{metric}": values[metric]["mean"] for side, values in student.items() if _has_mean(values, metric)}
     summary |= {f"ratio_{metric}_{end}": value for end, value in student["ratio"].get(metric, {}).items()}
     summary |= {f"{name}_seconds": value for name, value in report["seconds"].items()}

@@ -39,7 +39,7 @@ def test_the_advice_is_what_students_of_the_published_draws_did(evaluation: dict
         assert (shown["optimizer"], shown["lr"], shown["dropout"]) == ("adam", cell.lr, 0.1)
         assert (shown["betas"], shown["eps"], shown["eps_root"]) == (list(adam.betas), adam.eps, adam.eps_root)
         assert shown["num_steps"] == round(median(outcome.best_step for outcome in cell.outcomes))
-    assert (advice["inner_lr"], advice["batch_size"]) == (0.02, 3)
+    assert (advice["student"], advice["inner_lr"], advice["batch_size"]) == ("sasrec", 0.02, 3)
     data = Sides(setting, distilled, {}).data(side)
     assert isinstance(data, HardData)
     assert (hard["draws"], hard["batch_size"]) == (draws, data.batch_size)

@@ -33,7 +33,8 @@ def judged() -> Judged:
     plain = interactions()
     names = Vocabulary((HOSTILE, "$x_1$", *plain.vocabulary.tokens[2:]))
     dataset = SequenceDataset(plain.task, names, plain.events, plain.offsets)
-    evaluation = {"students": ["sasrec", "gru4rec"], "hard_variants": [1, "argmax"], "noise_levels": [0.2]}
+    # The one that distilled is not the first that is judged.
+    evaluation = {"students": ["gru4rec", "sasrec"], "hard_variants": [1, "argmax"], "noise_levels": [0.2]}
     setting = prepare_setting(dataset, tiny_spec(evaluation=evaluation))
     teacher = TeacherTraining(setting, 0)
     while not teacher.finished:
@@ -52,6 +53,7 @@ def test_the_report_has_the_published_shape(judged: Judged, tmp_path: Path) -> N
     assert set(written) == {
         "task",
         "protocol",
+        "headline_student",
         "students",
         "cross_architecture",
         "size",
@@ -67,6 +69,19 @@ def test_the_report_has_the_published_shape(judged: Judged, tmp_path: Path) -> N
         assert set(student[side]["ndcg@10"]) == {"mean", "std"}
     assert set(student["ratio"]["ndcg@10"]) == {"mean", "low", "high"}
     assert set(written["seconds"]) == {"distil", "train_distilled", "train_full_data"}
+
+
+def test_the_headline_is_of_the_student_that_distilled_and_says_so(judged: Judged, tmp_path: Path) -> None:
+    setting, comparison, _, report = judged
+    assert report["headline_student"] == report["training"]["student"] == "sasrec"
+    cells, others = comparison.cells("sasrec"), comparison.cells("gru4rec")
+    assert report["seconds"]["train_distilled"] == np.mean([outcome.train_s for outcome in cells["distilled"].outcomes])
+    assert report["seconds"]["train_full_data"] != np.mean([outcome.train_s for outcome in others["full_data"].outcomes])
+    summary = summarise_report(report, setting.metric)
+    assert summary["ratio_ndcg@10_mean"] == report["students"]["sasrec"]["ratio"]["ndcg@10"]["mean"]
+    page = write(judged, tmp_path, History())
+    assert f"<strong>{100 * report['students']['sasrec']['ratio']['ndcg@10']['mean']:.1f} %</strong>" in page
+    assert "These figures are of student sasrec, which distilled the summary." in page
 
 
 def test_figures_are_those_of_the_outcomes(judged: Judged) -> None:
@@ -116,7 +131,7 @@ def test_every_architecture_is_compared_with_itself(judged: Judged) -> None:
     _, _, _, report = judged
     matrix = report["cross_architecture"]
     assert (matrix["distilled_with"], matrix["metric"]) == ("sasrec", "ndcg@10")
-    assert list(matrix["students"]) == ["sasrec", "gru4rec"]
+    assert list(matrix["students"]) == ["gru4rec", "sasrec"]
     for name, row in matrix["students"].items():
         student = report["students"][name]
         assert row["full_data"] == student["full_data"]["ndcg@10"]
