@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 
 # A claim may arrive at the database after its worker died: for so long its name is looked for again.
 REMEMBERED_S = 600.0
+UNSEEN = "%s cannot be used: that this worker is killed is noticed only when its lease runs out"
 
 
 def make_name(role: str) -> str:
@@ -55,9 +56,13 @@ class Presence:
         if self._directory is None:
             return []
         for path in self._held:  # whoever clears old files away sees that these are in use
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(OSError):
                 os.utime(path)
-        return [path.name for path in sorted(self._directory.iterdir()) if path not in self._held and _is_dead(path)]
+        try:
+            others = sorted(set(self._directory.iterdir()) - set(self._held))
+            return [path.name for path in others if _is_dead(path)]
+        except OSError:  # somebody removed it all the same: leases tell of the dead
+            return []
 
     def leave(self) -> None:
         """Let go, after the last run has ended."""
@@ -71,8 +76,11 @@ class Presence:
 def being_present(settings: Settings, *names: str) -> Iterator[Presence]:
     """Show that the workers ``names`` live until the block ends; where that cannot be shown, leases do alone."""
     presence = Presence(_open_directory(settings))
-    for name in names:
-        presence.show(name)
+    try:
+        for name in names:
+            presence.show(name)
+    except OSError:  # no room, or not ours to write
+        logger.warning(UNSEEN, tempfile.gettempdir())
     try:
         yield presence
     finally:
@@ -90,7 +98,7 @@ def _open_directory(settings: Settings) -> Path | None:
     except OSError:
         is_ours = False
     if not is_ours:
-        logger.warning("%s cannot be used: a worker that is killed is noticed when its lease runs out", directory)
+        logger.warning(UNSEEN, directory)
     return directory if is_ours else None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -121,6 +122,16 @@ def test_a_job_that_has_gone_on_elsewhere_is_not_taken_from_its_new_run(session_
     with session_factory.begin() as session:
         assert reap_dead(session, ["dead"], max_runs=3) == []
         assert reap_dead(session, ["alive"], max_runs=3) == [job_id]
+
+
+def test_a_directory_that_was_removed_keeps_no_reaper_from_its_work(
+    session_factory: Sessions, database_settings: Settings, tmp_path: Path
+) -> None:
+    with being_present(database_settings, make_name("gpu")) as mine:
+        (directory,) = tmp_path.glob("farzi-workers-*")
+        shutil.rmtree(directory)
+        assert mine.find_dead() == []
+        Reaper(database_settings, session_factory, mine).reap()
 
 
 def test_a_directory_of_somebody_else_is_not_used(database_settings: Settings, tmp_path: Path) -> None:
