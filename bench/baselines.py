@@ -26,7 +26,7 @@ from pydantic import ValidationError
 
 from bench.data_sets import add_data_arguments, read_data_set
 from bench.recipes import parse_fields
-from farzi_core.config import Baseline, DistillationSpec, Task
+from farzi_core.config import OF_LONGEST, Baseline, DistillationSpec, Task
 from farzi_core.data.sequences import SequenceDataset
 from farzi_core.errors import FarziError
 from farzi_core.pipeline import DistillationPipeline
@@ -64,7 +64,7 @@ def main() -> None:
 def make_spec(task: Task, preset: str, fields: list[str]) -> DistillationSpec:
     """Return the preset with every baseline that the task has, and ``fields`` laid over it."""
     overrides = parse_fields(fields)
-    everything = [name for name in get_args(Baseline) if not (task == "language_modeling" and name == "head")]
+    everything = [name for name in get_args(Baseline) if not (task == "language_modeling" and name in OF_LONGEST)]
     evaluation = {"baselines": everything, **overrides.pop("evaluation", {})}
     return resolve_spec(task, {"preset": preset, **overrides, "evaluation": evaluation})
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from farzi_core.config import LEARNED_BASELINES, Architecture, Baseline, DistillationSpec, HardVariant
 
-FULL_DATA, DISTILLED, HARD, EQUAL_BYTES = "full_data", "distilled", "hard", "random_equal_bytes"
+FULL_DATA, DISTILLED, HARD = "full_data", "distilled", "hard"
+EQUAL_BYTES, HEAD_EQUAL_BYTES = "random_equal_bytes", "head_equal_bytes"
 ARGMAX = "argmax"
 MAX_HARD_BATCH = 128
 _NOISE = "_noise_"
@@ -21,6 +22,7 @@ _TITLES = {
     "random": "random sequences, as many",
     EQUAL_BYTES: "random sequences, as many bytes",
     "head": "longest sequences, as many",
+    HEAD_EQUAL_BYTES: "longest sequences, as many bytes",
 }
 
 
@@ -99,7 +101,7 @@ def is_noisy(side: str) -> bool:
 
 def trains_as_teacher(side: str) -> bool:
     """Return whether a side's students train as teachers do: on real sequences in their whole length."""
-    return side in {FULL_DATA, EQUAL_BYTES} or side.startswith(FULL_DATA + _NOISE)
+    return side in {FULL_DATA, EQUAL_BYTES, HEAD_EQUAL_BYTES} or side.startswith(FULL_DATA + _NOISE)
 
 
 def num_training_sequences(side: str, spec: DistillationSpec) -> int:

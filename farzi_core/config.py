@@ -24,11 +24,14 @@ Baseline = Literal[
     "random",
     "random_equal_bytes",
     "head",
+    "head_equal_bytes",
     "gradient_matching",
     "distribution_matching",
     "trajectory_matching",
     "first_order",
 ]
+# Those that keep the longest sequences; a text has none.
+OF_LONGEST: tuple[Baseline, ...] = ("head", "head_equal_bytes")
 # Those that learn synthetic data of the spec's form, as the outer loop does; the others are real sequences.
 LEARNED_BASELINES: tuple[Baseline, ...] = (
     "gradient_matching",
@@ -319,8 +322,8 @@ class EvaluationConfig(SpecModel):
     baselines: tuple[Baseline, ...] = Field(
         ("random",),
         description="What the result is compared with, besides full data: real sequences ('random' and 'head', the longest, "
-        "as many as synthetic ones; 'random_equal_bytes', as many as take their bytes), or synthetic data of the same form "
-        "learned by another method, each as long as the distillation itself.",
+        "as many as synthetic ones; 'random_equal_bytes' and 'head_equal_bytes', as many as take their bytes), or synthetic "
+        "data of the same form learned by another method, each as long as the distillation itself.",
     )
     max_steps: int = Field(
         400, ge=1, le=100_000, description="Longest training on synthetic data; the best step is chosen on validation."
@@ -418,69 +421,3 @@ class DataSummary:
     vocab_size: int
     max_sequence_length: int
     max_training_length: int | None = None
-
-
-@dataclass(frozen=True)
-class SpecProblem:
-    """One reason why a spec does not fit a data set."""
-
-    pointer: str
-    detail: str
-
-
-def find_data_problems(spec: DistillationSpec, data: DataSummary, *, distilled: bool = False) -> list[SpecProblem]:
-    """Return every way in which ``spec`` asks for more than ``data`` has; empty when the job can start.
-
-    Args:
-        spec: the complete spec.
-        data: sizes of the data set.
-        distilled: whether the synthetic data are there already; their size is no longer a question then.
-    """
-    problems = [] if distilled else _find_size_problems(spec.synthetic, data)
-    if data.task == "language_modeling" and "head" in spec.evaluation.baselines:
-        problems.append(
-            SpecProblem(
-                "/evaluation/baselines",
-                "baseline 'head' takes the longest sequences, but a text is one stream and has none; leave it out",
-            )
-        )
-    architectures = {spec.student.architecture, *(spec.evaluation.students or ())}
-    allowed = TASK_ARCHITECTURES[data.task]
-    for architecture in sorted(architectures.difference(allowed)):
-        pointer = "/student/architecture" if architecture == spec.student.architecture else "/evaluation/students"
-        problems.append(
-            SpecProblem(pointer, f"{architecture!r} does not fit task {data.task!r}; allowed: {', '.join(allowed)}")
-        )
-    head_width = spec.student.hidden_size // spec.student.num_heads
-    if "transformer_lm" in architectures and head_width % 2:
-        problems.append(
-            SpecProblem(
-                "/student/num_heads",
-                f"'transformer_lm' needs heads of even width, but hidden_size={spec.student.hidden_size} over "
-                f"num_heads={spec.student.num_heads} gives {head_width}; change one of them",
-            )
-        )
-    return problems
-
-
-def _find_size_problems(synthetic: SyntheticConfig, data: DataSummary) -> list[SpecProblem]:
-    longest = data.max_training_length
-    if data.task == "sequential_recommendation":
-        longest = data.max_sequence_length if longest is None else longest
-        most_sequences, where, what = data.num_sequences, "the data set has only", "the longest sequence has"
-    else:
-        # Text is one stream cut into blocks: what bounds a summary is the number of events.
-        longest = data.num_events if longest is None else longest
-        most_sequences = max(1, longest // synthetic.sequence_length)
-        where, what = f"the training lines have only {longest} events, enough for", "the training lines have"
-    problems: list[SpecProblem] = []
-    if synthetic.num_sequences > most_sequences:
-        asked = f"{synthetic.num_sequences} synthetic sequences were asked for"
-        detail = f"{asked}, but {where} {most_sequences}; choose at most {most_sequences}"
-        problems.append(SpecProblem("/synthetic/num_sequences", detail))
-    if synthetic.sequence_length > longest:
-        asked = f"synthetic sequences of {synthetic.sequence_length} events were asked for"
-        rest = "to learn from, without those of validation and test"
-        detail = f"{asked}, but {what} {longest} {rest}; choose at most {longest}"
-        problems.append(SpecProblem("/synthetic/sequence_length", detail))
-    return problems

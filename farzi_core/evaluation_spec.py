@@ -17,13 +17,12 @@ from farzi_core.config import (
     DataSummary,
     DistillationSpec,
     EvaluationConfig,
-    SpecProblem,
     StudentSizes,
     Task,
     TeacherConfig,
-    find_data_problems,
 )
 from farzi_core.presets import DEFAULT_PRESET, get_preset, merge
+from farzi_core.spec_problems import SpecProblem, find_data_problems
 
 _PARTS = ("teacher", "baseline", "seed")
 

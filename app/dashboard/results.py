@@ -23,6 +23,7 @@ TITLES = {
     "random": "random sequences, as many",
     "random_equal_bytes": "random sequences, as many bytes",
     "head": "longest sequences, as many",
+    "head_equal_bytes": "longest sequences, as many bytes",
 }
 
 Json = Any

@@ -20,11 +20,12 @@ from app.jobs.service import get_job
 from app.jobs.states import QUEUE_OF_KIND, JobKind, JobStatus
 from app.problems import field_problems, summarise
 from app.tenants.quotas import QuotaGuard
-from farzi_core.config import DataSummary, DistillationSpec, SpecProblem, Task, find_data_problems
+from farzi_core.config import DataSummary, DistillationSpec, Task
 from farzi_core.data_choices import fill_in
 from farzi_core.errors import ConfigError, DataError
 from farzi_core.evaluation_spec import apply_evaluation, find_evaluation_problems, resolve_evaluation
 from farzi_core.presets import resolve_spec
+from farzi_core.spec_problems import SpecProblem, find_data_problems
 from farzi_core.training_part import require_pairs
 
 SPEC = "/spec"

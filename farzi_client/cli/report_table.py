@@ -19,6 +19,7 @@ SIDES = {
     "random": "random, as many",
     "random_equal_bytes": "random, as many bytes",
     "head": "longest, as many",
+    "head_equal_bytes": "longest, as many bytes",
     "gradient_matching": "gradient matching",
     "distribution_matching": "distribution matching",
     "trajectory_matching": "trajectory matching",

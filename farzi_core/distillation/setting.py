@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from farzi_core.config import Architecture, DistillationSpec, find_data_problems
+from farzi_core.config import Architecture, DistillationSpec
 from farzi_core.data.sequences import SequenceDataset
 from farzi_core.data.splits import HeldOut, HeldOutStream, Split, split_dataset
 from farzi_core.data_choices import fill_in
@@ -19,6 +19,7 @@ from farzi_core.errors import ConfigError
 from farzi_core.evaluation.held_out import REPEAT_SHARE, HeldOutCases, prepare_cases, share_of_repeats
 from farzi_core.metagrad import AdamConfig
 from farzi_core.seeding import derive_seed
+from farzi_core.spec_problems import find_data_problems
 from farzi_core.students import Student, build_student
 from farzi_core.training_part import require_pairs
 

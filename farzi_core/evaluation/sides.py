@@ -21,6 +21,7 @@ from farzi_core.comparison_plan import (
     EQUAL_BYTES,
     FULL_DATA,
     HARD,
+    HEAD_EQUAL_BYTES,
     hard_batch_size,
     list_hard_draws,
     noisy,
@@ -108,8 +109,9 @@ class Sides:
 
     def _real(self, side: str) -> SequenceDataset:
         train = self._setting.split.train
-        if side == EQUAL_BYTES:
-            return pick_sequences_of_size(self._setting, self._distilled.synthetic.size_bytes)
+        if side in {EQUAL_BYTES, HEAD_EQUAL_BYTES}:
+            size_bytes = self._distilled.synthetic.size_bytes
+            return pick_sequences_of_size(self._setting, size_bytes, longest=side == HEAD_EQUAL_BYTES)
         return replace(train, events=self._disturb(train.events, side))
 
     def _disturb(self, events: NDArray[Events], side: str) -> NDArray[Events]:

@@ -93,9 +93,10 @@ def test_trajectory_matching_trains_a_teacher_where_the_start_needs_none(tmp_pat
     assert steps_of(values, "trajectory_matching_loss")
 
 
-def test_the_longest_sequences_of_a_text_are_refused_before_any_work(tmp_path: Path) -> None:
+@pytest.mark.parametrize("baseline", ["head", "head_equal_bytes"])
+def test_the_longest_sequences_of_a_text_are_refused_before_any_work(tmp_path: Path, baseline: str) -> None:
     student = {"architecture": "transformer_lm", "num_heads": 2}
-    spec = tiny_spec("language_modeling", student=student, evaluation={"baselines": ["head"]})
+    spec = tiny_spec("language_modeling", student=student, evaluation={"baselines": [baseline]})
     with pytest.raises(ConfigError, match="a text is one stream") as caught:
         DistillationPipeline(text(), spec, tmp_path / "out", SHA)
     assert caught.value.pointer == "/evaluation/baselines"

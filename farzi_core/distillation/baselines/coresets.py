@@ -32,14 +32,21 @@ def pick_head_sequences(setting: Setting, num_sequences: int, length: int) -> Te
     return setting.real.pick_longest(num_sequences, length, derive_generator(setting.spec.seed, "head_sequences"))
 
 
-def pick_sequences_of_size(setting: Setting, size_bytes: int) -> SequenceDataset:
-    """Return random whole training sequences (of a text: lines) that take at most ``size_bytes``, at 4 bytes an event.
+def pick_sequences_of_size(setting: Setting, size_bytes: int, *, longest: bool = False) -> SequenceDataset:
+    """Return whole training sequences (of a text: lines) that take at most ``size_bytes``, at 4 bytes an event.
 
     At least one is taken, and all of them where they fit.
+
+    Args:
+        setting: data and seed.
+        size_bytes: what they may take.
+        longest: take the longest first, equally long ones in random order, instead of random ones.
     """
     train = setting.split.train
     usable = np.flatnonzero(train.lengths >= 2)
     order = torch.randperm(len(usable), generator=derive_generator(setting.spec.seed, "sequences_of_size")).numpy()
+    if longest:
+        order = order[np.argsort(-train.lengths[usable[order]], kind="stable")]
     ends = train.lengths[usable[order]].cumsum()
     num_fitting = int(np.searchsorted(ends, size_bytes // BYTES_PER_EVENT, side="right"))
     return train.take(np.sort(usable[order[: max(1, num_fitting)]]))

@@ -13,7 +13,7 @@ from farzi_core.seeding import derive_generator
 from farzi_core.students import soft_next_event_loss
 from tests.farzi_core.markov import interactions, tiny_spec
 
-BASELINES = ["random", "random_equal_bytes", "head", "first_order"]
+BASELINES = ["random", "random_equal_bytes", "head", "head_equal_bytes", "first_order"]
 Prepared = tuple[Setting, Distilled, Distilled, Sides]
 
 
@@ -43,13 +43,19 @@ def test_a_learned_baseline_trains_on_its_own_soft_tokens_at_its_own_rate(prepar
     assert sides.plan("first_order", 2.0).adam.lr == pytest.approx(0.06)
 
 
-def test_as_many_bytes_of_real_sequences_train_as_full_data_do(prepared: Prepared) -> None:
+@pytest.mark.parametrize("side", ["random_equal_bytes", "head_equal_bytes"])
+def test_as_many_bytes_of_real_sequences_train_as_full_data_do(prepared: Prepared, side: str) -> None:
     setting, distilled, _, sides = prepared
-    data = sides.data("random_equal_bytes")
+    data = sides.data(side)
     assert isinstance(data, RealData)
-    size = sides.size("random_equal_bytes")
+    size = sides.size(side)
     assert 0 < distilled.synthetic.size_bytes - size.bytes < 4 * 20
-    assert sides.plan("random_equal_bytes", 0.5) == real_plan(setting, setting.spec.teacher.lr * 0.5)
+    assert sides.plan(side, 0.5) == real_plan(setting, setting.spec.teacher.lr * 0.5)
+
+
+def test_head_has_fewer_sequences_in_as_many_bytes(prepared: Prepared) -> None:
+    sides = prepared[3]
+    assert sides.size("head_equal_bytes").sequences < sides.size("random_equal_bytes").sequences
 
 
 def test_sizes_count_what_is_there(prepared: Prepared) -> None:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from farzi_core.config import TASK_ARCHITECTURES, Architecture, Task, find_data_problems
+from farzi_core.config import TASK_ARCHITECTURES, Architecture, Task
 from farzi_core.pipeline import DistillationPipeline
 from farzi_core.progress import ResultReady
+from farzi_core.spec_problems import find_data_problems
 from tests.farzi_core.markov import interactions, text, tiny_spec
 
 DATA = {"sequential_recommendation": interactions(), "language_modeling": text()}

@@ -59,6 +59,13 @@ def test_equal_bytes_are_whole_sequences_that_fit(make: object) -> None:
         assert all(kept.sequence(i).tolist() in originals for i in range(kept.num_sequences))
 
 
+def test_head_takes_whole_sequences_of_equal_bytes_longest_first() -> None:
+    setting = setting_of([counted(0, 5), counted(1, 9), [2], counted(3, 8), counted(4, 5)])
+    for size_bytes, owners in ((4 * 9, [1]), (4 * 17, [1, 3]), (4 * 21, [1, 3]), (10**9, [0, 1, 3, 4])):
+        kept = pick_sequences_of_size(setting, size_bytes, longest=True)
+        assert sorted(int(kept.sequence(i)[0]) for i in range(kept.num_sequences)) == owners
+
+
 def test_equal_bytes_end_at_all_sequences_and_begin_with_one() -> None:
     setting = setting_of([counted(0, 5), counted(1, 9), [2], counted(3, 8)])
     kept = pick_sequences_of_size(setting, 10**9)
