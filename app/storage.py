@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -38,6 +39,14 @@ class StoredObject:
 
     size_bytes: int
     sha256: str | None
+
+
+@dataclass(frozen=True)
+class ListedObject:
+    """An object of a list, and when it was stored, by the store's clock."""
+
+    key: str
+    stored_at: datetime
 
 
 class ObjectStore(Protocol):
@@ -71,6 +80,9 @@ class ObjectStore(Protocol):
 
     def delete_prefix(self, prefix: str) -> None:
         """Delete every object under ``prefix``, which ends with ``/``."""
+
+    def list_objects(self, prefix: str) -> Iterator[ListedObject]:
+        """Yield every object under ``prefix``, which ends with ``/``; what comes or goes meanwhile may be among them."""
 
     def presign_get(self, key: str, *, file_name: str, media_type: str) -> str | None:
         """Return a URL that downloads the object without a key of ours for an hour; None where there is none to give."""

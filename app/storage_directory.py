@@ -5,11 +5,13 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
 from app.abandoned_files import remove_abandoned_files
-from app.storage import CHUNK_BYTES, StoredObject, check_key, check_prefix
+from app.storage import CHUNK_BYTES, ListedObject, StoredObject, check_key, check_prefix
 from app.storage_directory_parts import DirectoryParts
 from app.storage_files import incoming_file, move_into_place, translated
 
@@ -58,6 +60,16 @@ class DirectoryStore:
         with translated(f"deleting {prefix}"):
             if directory.is_dir():
                 shutil.rmtree(directory)
+
+    def list_objects(self, prefix: str) -> Iterator[ListedObject]:
+        directory = self._path_of(check_prefix(prefix)[:-1])
+        with translated(f"listing {prefix}"):
+            for path in directory.rglob("*"):
+                with suppress(FileNotFoundError):  # deleted meanwhile
+                    if not path.is_file():
+                        continue
+                    stored_at = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+                    yield ListedObject(path.relative_to(self._root).as_posix(), stored_at)
 
     def presign_get(self, key: str, *, file_name: str, media_type: str) -> str | None:  # noqa: ARG002
         return None

@@ -22,6 +22,7 @@ from app.storage import (
     CHUNK_BYTES,
     PRESIGNED_FOR_S,
     DamagedObjectError,
+    ListedObject,
     StoredObject,
     check_key,
     check_prefix,
@@ -104,6 +105,13 @@ class S3Store:
             keys = [item["Key"] for page in pages for item in page.get("Contents", ())]
             for key in keys:
                 self._client.delete_object(Bucket=self._bucket, Key=key)
+
+    def list_objects(self, prefix: str) -> Iterator[ListedObject]:
+        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=check_prefix(prefix))
+        with translated(f"listing {prefix}"):
+            for page in pages:
+                for item in page.get("Contents", ()):
+                    yield ListedObject(item["Key"], item["LastModified"])
 
     def presign_get(self, key: str, *, file_name: str, media_type: str) -> str | None:
         if self._signer is None:

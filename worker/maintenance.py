@@ -13,11 +13,13 @@ from collections.abc import Callable, Sequence
 
 from sqlalchemy.orm import Session, sessionmaker
 
+from app.datasets.service import finish_deletions
 from app.expiry import delete_old_idempotency_records, delete_old_job_records
 from app.jobs.leases import next_queued
 from app.jobs.outbox import relay
 from app.jobs.reaper import ring_again
 from app.jobs.sweeping import forget_checkpoints, sweep_runs
+from app.needless_objects import remove_needless_objects
 from app.settings import Settings
 from app.storage import make_object_store
 from app.uploads.release import expire_uploads, release_ended, sweep_unknown
@@ -36,6 +38,7 @@ UPLOAD_INTERVAL_S = 60.0
 UNKNOWN_PARTS_INTERVAL_S = 3600.0
 # Beyond the life of an upload: its row may be written later than the store began it, and clocks differ.
 UNKNOWN_PARTS_MARGIN_S = 86400.0
+NEEDLESS_INTERVAL_S = 86400.0
 
 Duty = tuple[float, Callable[[], object]]
 
@@ -69,6 +72,7 @@ class Maintenance:
                 (UPLOAD_INTERVAL_S, self._end_uploads),
                 (SWEEP_INTERVAL_S, self._sweep),
                 (UNKNOWN_PARTS_INTERVAL_S, self._sweep_unknown_parts),
+                (NEEDLESS_INTERVAL_S, self._remove_needless_objects),
             ],
         }
         self._stop = threading.Event()
@@ -121,6 +125,7 @@ class Maintenance:
     def _sweep(self) -> None:
         forget_checkpoints(self._session_factory, keep_days=self._keep_checkpoints_days)
         sweep_runs(self._session_factory, self._store)
+        finish_deletions(self._session_factory, self._store)
 
     def _end_uploads(self) -> None:
         expire_uploads(self._session_factory)
@@ -129,12 +134,19 @@ class Maintenance:
     def _sweep_unknown_parts(self) -> None:
         sweep_unknown(self._session_factory, self._store, self._upload_expires_s + UNKNOWN_PARTS_MARGIN_S)
 
+    def _remove_needless_objects(self) -> None:
+        if num_removed := remove_needless_objects(self._session_factory, self._store):
+            logger.warning("removed %s objects that no row names", num_removed)
+
     def _expire(self) -> None:
-        with self._session_factory.begin() as session:
-            delete_old_idempotency_records(session)
-        if self._keep_job_events_days is None:
-            return
-        num_jobs = 1
-        while num_jobs and not self._stop.is_set():
+        self._in_rounds(delete_old_idempotency_records)
+        keep_days = self._keep_job_events_days
+        if keep_days is not None:
+            self._in_rounds(lambda session: delete_old_job_records(session, keep_days))
+
+    def _in_rounds(self, delete_some: Callable[[Session], int]) -> None:
+        """Delete until nothing is left to delete, each time in a transaction of its own."""
+        num_deleted = 1
+        while num_deleted and not self._stop.is_set():
             with self._session_factory.begin() as session:
-                num_jobs = delete_old_job_records(session, self._keep_job_events_days)
+                num_deleted = delete_some(session)

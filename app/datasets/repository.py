@@ -28,6 +28,12 @@ def find_deletable(session: Session, tenant_id: str, dataset_id: str) -> Dataset
     return session.scalar(query.with_for_update())
 
 
+def list_half_deleted(session: Session, limit: int) -> Sequence[str]:
+    """Return ids of deleted data sets whose objects may still be there."""
+    query = select(Dataset.id).where(Dataset.deleted_at.is_not(None), Dataset.content_key.is_not(None))
+    return session.scalars(query.order_by(Dataset.id).limit(limit)).all()
+
+
 def list_datasets(session: Session, tenant_id: str, page: PageQuery) -> tuple[Sequence[Dataset], bool]:
     query = select(Dataset).where(Dataset.tenant_id == tenant_id, Dataset.deleted_at.is_(None))
     return newest_first(session, query, Dataset.id, page)

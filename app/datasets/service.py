@@ -21,6 +21,8 @@ from app.tenants.quotas import QuotaGuard
 from app.uploads.repository import abandon as abandon_uploads
 from farzi_core.content_encoding import ContentEncoding
 
+DELETION_BATCH = 50
+
 
 @dataclass(frozen=True)
 class ReceivedContent:
@@ -141,7 +143,7 @@ def attach_content(session: Session, tenant_id: str, dataset_id: str, content: S
 
 
 def delete_dataset(sessions: sessionmaker[Session], store: ObjectStore, tenant_id: str, dataset_id: str) -> None:
-    """Delete a data set: first what the database says of it, then its objects. Repeat it if the store failed in between."""
+    """Delete a data set: first what the database says of it, then its objects, which maintenance does if it fails."""
     with sessions.begin() as session:
         dataset = repository.find_deletable(session, tenant_id, dataset_id)
         if dataset is None:
@@ -152,6 +154,19 @@ def delete_dataset(sessions: sessionmaker[Session], store: ObjectStore, tenant_i
         dataset.deleted_at = dataset.deleted_at or database_now(session)
         dataset.name, dataset.columns, dataset.user_metadata = "", None, {}
         dataset.report = dataset.preview = None
+    _remove_objects(sessions, store, dataset_id)
+
+
+def finish_deletions(sessions: sessionmaker[Session], store: ObjectStore) -> int:
+    """Remove the objects of deleted data sets whose deletion got no further; return how many there were."""
+    with sessions() as session:
+        dataset_ids = repository.list_half_deleted(session, DELETION_BATCH)
+    for dataset_id in dataset_ids:
+        _remove_objects(sessions, store, dataset_id)
+    return len(dataset_ids)
+
+
+def _remove_objects(sessions: sessionmaker[Session], store: ObjectStore, dataset_id: str) -> None:
     store.delete_prefix(f"datasets/{dataset_id}/")
     with sessions.begin() as session:
         row = session.get_one(Dataset, dataset_id)

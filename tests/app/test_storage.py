@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import urllib.error
 import urllib.request
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -60,6 +61,18 @@ def test_a_missing_object_is_told_apart(store: ObjectStore, prefix: str, tmp_pat
         store.stat(f"{prefix}/none")
     with pytest.raises(ObjectMissingError):
         store.fetch_file(f"{prefix}/none", tmp_path / "fetched")
+
+
+def test_objects_are_listed_with_their_times(store: ObjectStore, prefix: str, tmp_path: Path) -> None:
+    source = write(tmp_path, b"x")
+    keys = {f"{prefix}/1/a", f"{prefix}/1/deep/b"}
+    before = datetime.now(UTC) - timedelta(seconds=2)  # S3 tells whole seconds
+    for key in (*keys, f"{prefix}/10/a"):
+        store.put_file(key, source)
+    listed = list(store.list_objects(f"{prefix}/1/"))
+    assert {item.key for item in listed} == keys
+    assert all(before < item.stored_at < datetime.now(UTC) + timedelta(seconds=2) for item in listed)
+    assert list(store.list_objects(f"{prefix}/none/")) == []
 
 
 def test_deleting(store: ObjectStore, prefix: str, tmp_path: Path) -> None:
