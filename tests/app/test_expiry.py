@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
 from sqlalchemy.orm import Session, sessionmaker
 
 from app.clock import database_now
@@ -12,14 +13,18 @@ from app.jobs.models import IdempotencyRecord, Job, JobEvent, JobMetric
 from tests.services.rows import add_job, add_tenant
 
 
-def test_answers_to_old_posts(session_factory: sessionmaker[Session]) -> None:
+def test_answers_to_old_posts(session_factory: sessionmaker[Session], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.expiry.ANSWERS_OF_ONE_ROUND", 1)
     with session_factory.begin() as session:
         now, tenant = database_now(session), add_tenant(session)
-        for key, age in (("old", IDEMPOTENCY_KEPT_FOR + timedelta(minutes=1)), ("new", timedelta(hours=23))):
+        past = IDEMPOTENCY_KEPT_FOR + timedelta(minutes=1)
+        for key, age in (("old", past), ("older", 2 * past), ("new", timedelta(hours=23))):
             answer = {"response_status": 202, "response_headers": {}, "response_body": "{}"}
             session.add(IdempotencyRecord(tenant_id=tenant.id, key=key, fingerprint="f", created_at=now - age, **answer))
-    with session_factory.begin() as session:
-        delete_old_idempotency_records(session)
+    for num_deleted in (1, 1, 0):
+        with session_factory.begin() as session:
+            assert delete_old_idempotency_records(session) == num_deleted
+    with session_factory() as session:
         assert [record.key for record in session.query(IdempotencyRecord)] == ["new"]
 
 
