@@ -50,7 +50,7 @@ def render(comparisons: list[Comparison]) -> str:
                 "distil s",
                 "train s: full",
                 "distilled",
-                "speed-up to the same",
+                "speed-up to the same (seeds that got there)",
                 "break-even",
             ],
             [_cost(comparison) for comparison in comparisons],
@@ -73,7 +73,7 @@ def _quality(comparison: Comparison) -> list[list[str]]:
 def _cost(comparison: Comparison) -> list[str]:
     """What the summary weighs and what it saves, for the student that distilled."""
     size, seconds = comparison["size"], comparison["seconds"]
-    speed_up = _headline(comparison)["speedup_to_same_metric"]["ratio"]
+    speed_up = _headline(comparison)["speedup_to_same_metric"]
     break_even = comparison["break_even_trainings"]
     return [
         *_head(comparison),
@@ -82,7 +82,7 @@ def _cost(comparison: Comparison) -> list[str]:
         f"{seconds['distil']:.0f}",
         f"{seconds['train_full_data']:.1f}",
         f"{seconds['train_distilled']:.1f}",
-        NOT_MEASURED if speed_up is None else f"{speed_up:.1f}",
+        _speed_up(speed_up["ratio"], speed_up["seeds_reached"], comparison["protocol"]["num_seeds"]),
         NOT_MEASURED if break_even is None else f"{break_even:.0f}",
     ]
 
@@ -102,6 +102,11 @@ def _headline(comparison: Comparison) -> dict[str, Any]:
 
 def _metric(comparison: Comparison) -> str:
     return "perplexity" if comparison["task"] == "language_modeling" else "ndcg@10"
+
+
+def _speed_up(ratio: float | None, seeds_reached: int, seeds: int) -> str:
+    counted = f"({seeds_reached} of {seeds})"
+    return f"{NOT_MEASURED} {counted}" if ratio is None else f"{ratio:.1f} {counted}"
 
 
 def _interval(ratio: dict[str, float] | None) -> str:

@@ -36,14 +36,17 @@ class SpeedUp:
     Attributes:
         seconds: mean seconds of training until our best look.
         reference_seconds: mean seconds of the reference until its first look at least as good; None where it never is.
-        ratio: reference over ours, over the seeds whose reference gets there; None where none does.
+        ratio: reference over ours, over the seeds whose reference gets there; None where none does. Seeds whose reference
+            never does are left out, though ours were better there: with fewer than all it is rather too low.
         seeds_reached: how many references get there.
+        seeds: of how many.
     """
 
     seconds: float
     reference_seconds: float | None
     ratio: float | None
     seeds_reached: int
+    seeds: int
 
 
 def measure_speed_up(ours: Sequence[Curve], reference: Sequence[Curve], is_better: IsBetter) -> SpeedUp:
@@ -62,10 +65,10 @@ def measure_speed_up(ours: Sequence[Curve], reference: Sequence[Curve], is_bette
     ]
     seconds = float(np.mean([look.train_s for look in best]))
     if not pairs:
-        return SpeedUp(seconds, None, None, 0)
+        return SpeedUp(seconds, None, None, 0, len(best))
     own_s, reference_s = np.sum(pairs, axis=0)
     ratio = float(reference_s / own_s) if own_s > 0 else None
-    return SpeedUp(seconds, float(reference_s / len(pairs)), ratio, len(pairs))
+    return SpeedUp(seconds, float(reference_s / len(pairs)), ratio, len(pairs), len(best))
 
 
 def _best_look(curve: Curve, is_better: IsBetter) -> Look:

@@ -229,7 +229,8 @@ def _describe_protocol(setting: Setting) -> dict[str, Any]:
         ),
         "speedup_to_same_metric": (
             "seconds of a full-data training to its first look as good as the best of the training on the summary, over the "
-            "seconds of the latter to that best look; seed by seed"
+            "seconds of the latter to that best look; seed by seed, over those seeds (seeds_reached) whose full-data training "
+            "gets there. The others are left out: there the summary's student was the better one on validation"
         ),
         "inputs": _INPUTS[spec.synthetic.inputs],
         "bytes": f"every tensor of the synthetic data; real data counted as {BYTES_PER_EVENT} bytes an event",

@@ -19,6 +19,21 @@ def test_every_comparison_has_a_row_a_cost_and_a_command() -> None:
         assert all(field.split("=")[0] in page for field in comparison["set"])
 
 
+def test_a_speed_up_says_over_how_many_seeds_it_is() -> None:
+    for comparison in read_comparisons():
+        found = comparison["students"][comparison["spec"]["student"]["architecture"]]["speedup_to_same_metric"]
+        shown = "-" if found["ratio"] is None else f"{found['ratio']:.1f}"
+        assert f"| {shown} ({found['seeds_reached']} of {comparison['protocol']['num_seeds']}) |" in render([comparison])
+
+
+def test_the_head_says_what_the_intervals_leave_out() -> None:
+    head = render([]).partition("## Quality")[0]
+    assert "Each row is one distillation, with seed 0." in head
+    assert "`teacher.num_steps` steps at most" in head
+    assert "dropout is the same on both sides" in head
+    assert all(comparison["spec"]["seed"] == 0 for comparison in read_comparisons())
+
+
 def test_figures_were_taken_under_the_protocol_the_page_describes() -> None:
     for comparison in read_comparisons():
         evaluation = comparison["spec"]["evaluation"]

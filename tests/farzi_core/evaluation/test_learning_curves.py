@@ -27,7 +27,7 @@ def test_time_to_the_first_look_that_is_as_good() -> None:
     ours = [curve(0.2, 0.4, 0.3)]  # best after 2 s
     reference = [curve(0.1, 0.3, 0.4, 0.6, seconds=10.0)]  # there after 30 s, not at its own best
     found = measure_speed_up(ours, reference, plan("ndcg@10"))
-    assert asdict(found) == {"seconds": 2.0, "reference_seconds": 30.0, "ratio": 15.0, "seeds_reached": 1}
+    assert asdict(found) == {"seconds": 2.0, "reference_seconds": 30.0, "ratio": 15.0, "seeds_reached": 1, "seeds": 1}
 
 
 def test_lower_perplexity_is_better() -> None:
@@ -42,10 +42,10 @@ def test_seeds_are_compared_pair_by_pair() -> None:
     assert found.seconds == 1.5
     assert found.reference_seconds == 2.5
     assert found.ratio == pytest.approx((2.0 + 3.0) / (1.0 + 2.0))
-    assert found.seeds_reached == 2
+    assert (found.seeds_reached, found.seeds) == (2, 2)
 
 
 def test_a_reference_that_never_gets_there_has_no_ratio() -> None:
     assert measure_speed_up([curve(0.5)], [curve(0.1, 0.4)], plan("mrr")).ratio is None
     partly = measure_speed_up([curve(0.5), curve(0.5)], [curve(0.1), curve(0.5, seconds=4.0)], plan("mrr"))
-    assert (partly.ratio, partly.seeds_reached) == (4.0, 1)
+    assert (partly.ratio, partly.seeds_reached, partly.seeds) == (4.0, 1, 2)

@@ -123,7 +123,7 @@ def test_the_speed_up_can_be_computed_from_the_curves(judged: Judged) -> None:
         if reached:
             own_s.append(ours["seconds"][ours["validation"].index(best)])
             reference_s.append(reached[0])
-    assert found["seeds_reached"] == len(own_s)
+    assert (found["seeds_reached"], found["seeds"]) == (len(own_s), 2)
     assert found["ratio"] == (pytest.approx(sum(reference_s) / sum(own_s)) if own_s else None)
 
 
@@ -208,6 +208,15 @@ def test_the_protocol_says_what_was_decided_about_repeats(judged: Judged) -> Non
     setting, _, _, report = judged
     assert report["protocol"]["repeats_allowed"] is setting.repeats_allowed
     assert "of the validation targets are in their own history; decided from the data" in report["protocol"]["repeats"]
+
+
+def test_the_page_says_how_many_seeds_the_speed_up_is_over(judged: Judged, tmp_path: Path) -> None:
+    setting, comparison, distilled, report = judged
+    student = report["students"]["sasrec"]
+    found = {"seconds": 1.0, "reference_seconds": 3.0, "ratio": 3.0, "seeds_reached": 1, "seeds": 2}
+    altered = {**report, "students": {**report["students"], "sasrec": {**student, "speedup_to_same_metric": found}}}
+    page = write((setting, comparison, distilled, altered), tmp_path, History())
+    assert "which 1 of 2 students on the full data reached (the ratio is over these alone)" in page
 
 
 def write(judged: Judged, directory: Path, history: History) -> str:
