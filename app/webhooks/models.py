@@ -57,6 +57,7 @@ class WebhookDelivery(Base):
         CheckConstraint(f"status IN ({', '.join(repr(str(status)) for status in DeliveryStatus)})", name="status"),
         Index(None, "tenant_id", "id"),
         Index(None, "endpoint_id", "id"),
+        Index(None, "event_id", "id"),
         Index(None, "status", "next_attempt_at"),
         Index(None, "created_at"),
     )

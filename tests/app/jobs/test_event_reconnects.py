@@ -17,7 +17,8 @@ from app.jobs.events import EventType, append_event
 from tests.app.driving import ADMIN, ADMIN_KEY, RunningServer, make_ready, submit
 
 NUM_RECONNECTS = 1000
-NUM_EVENTS = 800
+NUM_EVENTS = 2000
+LONGEST_READ = 500  # bytes of the body; an event has about 200
 
 
 @pytest.fixture
@@ -41,9 +42,13 @@ def open_stream(server: RunningServer, job_id: str, last_id: int | None, receive
     return connection
 
 
+def body_of(received: bytes) -> bytes:
+    return received.partition(b"\r\n\r\n")[2]
+
+
 def whole_ids(received: bytes) -> list[int]:
     """Return the ids of the events that arrived whole, as a browser would dispatch them."""
-    text = received.partition(b"\r\n\r\n")[2].replace(b"\r\n", b"\n")
+    text = body_of(received).replace(b"\r\n", b"\n")
     blocks = text.split(b"\n\n")[:-1]
     return [int(line[4:]) for block in blocks for line in block.split(b"\n") if line.startswith(b"id: ")]
 
@@ -68,17 +73,23 @@ def test_after_a_thousand_reconnects_nothing_is_missing_and_nothing_came_twice(
     writer = threading.Thread(target=write)
     writer.start()
     seen: list[int] = []
+    num_with_events = num_torn = 0
     for _ in range(NUM_RECONNECTS):
         with open_stream(server, job_id, seen[-1] if seen else None) as connection:
-            received, enough = b"", chosen.randint(1, 900)
+            received, enough = b"", chosen.randint(1, LONGEST_READ)
             connection.settimeout(0.02 if seen and seen[-1] > NUM_EVENTS else 1.0)
             try:
-                while len(received) < enough and (piece := connection.recv(chosen.randint(1, 400))):
+                while len(body_of(received)) < enough and (piece := connection.recv(chosen.randint(1, 400))):
                     received += piece
             except TimeoutError:
                 pass
-            seen += whole_ids(received)
+            found = whole_ids(received)
+            seen += found
+            num_with_events += bool(found)
+            num_torn += not body_of(received).endswith(b"\n\n\r\n")
     writer.join()
+    assert num_with_events > NUM_RECONNECTS * 0.6, "most connections bring something on"
+    assert num_torn > NUM_RECONNECTS * 0.3, "many break off within an event"
     live.post(f"/v1/jobs/{job_id}/cancel")
     with open_stream(server, job_id, seen[-1] if seen else None) as connection:
         received = b""

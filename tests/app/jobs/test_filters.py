@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import text
 from starlette.testclient import TestClient
 
 from app.db import first_id_at
@@ -20,6 +18,7 @@ from app.pagination import cursors_of_list, encode_cursor
 from app.services import Services
 from app.tenant_wall import BIND
 from tests.app.driving import claim_job, code_of, make_ready, submit
+from tests.app.explaining import analyze, plans
 from tests.services.rows import add_dataset, add_job
 
 
@@ -119,24 +118,6 @@ FILTERS: dict[str, dict[str, Any]] = {
 }
 
 
-@contextmanager
-def plans(services: Services) -> Iterator[list[str]]:
-    """Collect what Postgres plans for every query until the block ends."""
-    found: list[str] = []
-
-    def explain(connection: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
-        if statement.lstrip().upper().startswith(("SELECT", "WITH")) and "jobs" in statement:
-            with connection.connection.cursor() as other:
-                other.execute(f"EXPLAIN {statement}", parameters)
-                found.append("\n".join(row[0] for row in other.fetchall()))
-
-    event.listen(services.engine, "before_cursor_execute", explain)
-    try:
-        yield found
-    finally:
-        event.remove(services.engine, "before_cursor_execute", explain)
-
-
 @pytest.fixture
 def many_jobs(services: Services) -> tuple[str, str]:
     """A tenant with jobs enough that scanning them all would look bad, and one of the jobs."""
@@ -164,8 +145,7 @@ def many_jobs(services: Services) -> tuple[str, str]:
                 "SELECT tenant_id, label.key, label.value, id FROM jobs, jsonb_each_text(metadata) AS label"
             )
         )
-    with services.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(text("VACUUM ANALYZE"))
+    analyze(services)
     return dataset.tenant_id, template.id
 
 
