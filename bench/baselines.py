@@ -120,7 +120,8 @@ def table(result: dict[str, Any]) -> list[str]:
             distil_s = result["seconds"].get("distil" if side == "distilled" else f"distil_{side}")
             cells = [name, side, *(f"{size[unit]:,}" for unit in ("sequences", "events", "bytes"))]
             figure = student[side][metric]
-            cells += [f"{figure['mean']:.4f} ± {figure['std']:.4f}", _ratio(student, side, metric)]
+            spread = "" if figure["std"] is None else f" ± {figure['std']:.4f}"
+            cells += [f"{figure['mean']:.4f}{spread}", _ratio(student, side, metric)]
             lines.append("| " + " | ".join([*cells, "" if distil_s is None else f"{distil_s:.0f}"]) + " |")
     return lines
 

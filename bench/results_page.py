@@ -66,7 +66,8 @@ def _quality(comparison: Comparison) -> list[list[str]]:
     for name, student in comparison["students"].items():
         full = student["full_data"][metric]
         ratios = [_interval(student.get(ratio, {}).get(metric)) for ratio in SIDES.values()]
-        rows.append([*_head(comparison), name, metric, f"{full['mean']:.4g} ± {full['std']:.2g}", *ratios])
+        spread = "" if full["std"] is None else f" ± {full['std']:.2g}"
+        rows.append([*_head(comparison), name, metric, f"{full['mean']:.4g}{spread}", *ratios])
     return rows
 
 
@@ -77,8 +78,8 @@ def _cost(comparison: Comparison) -> list[str]:
     break_even = comparison["break_even_trainings"]
     return [
         *_head(comparison),
-        f"{size['events']:,} ({size['percent_of_events']:.3g} %)",
-        f"{size['bytes']:,} ({size['percent_of_bytes']:.3g} %)",
+        _share(size, comparison["sides"]["full_data"], "events"),
+        _share(size, comparison["sides"]["full_data"], "bytes"),
         f"{seconds['distil']:.0f}",
         f"{seconds['train_full_data']:.1f}",
         f"{seconds['train_distilled']:.1f}",
@@ -102,6 +103,11 @@ def _headline(comparison: Comparison) -> dict[str, Any]:
 
 def _metric(comparison: Comparison) -> str:
     return "perplexity" if comparison["task"] == "language_modeling" else "ndcg@10"
+
+
+def _share(size: dict[str, float], training: dict[str, float], unit: str) -> str:
+    """Return a size and its share of the training data: some of the runs counted held-out events as well."""
+    return f"{size[unit]:,} ({100 * size[unit] / training[unit]:.3g} %)"
 
 
 def _speed_up(ratio: float | None, seeds_reached: int, seeds: int) -> str:

@@ -65,7 +65,7 @@ def _ratio(side: str, student: Mapping[str, Any], metric: str) -> str:
 def _size_line(size: Mapping[str, Any]) -> str:
     return (
         f"kept: {size['sequences']:,} sequences, {size['events']:,} events "
-        f"({size['percent_of_events']:.3g} % of the events, {size['percent_of_bytes']:.3g} % of the bytes)"
+        f"({size['percent_of_events']:.3g} % of the training events, {size['percent_of_bytes']:.3g} % of their bytes)"
     )
 
 
@@ -77,8 +77,11 @@ def _cost_line(report: Mapping[str, Any]) -> str:
     return f"distilled in {distil_s}; break-even after {trainings:,.0f} trainings"
 
 
-def _mean_and_spread(value: Mapping[str, float] | None) -> str:
-    return "-" if value is None else f"{value['mean']:.3f} ± {value['std']:.3f}"
+def _mean_and_spread(value: Mapping[str, float | None] | None) -> str:
+    if value is None:
+        return "-"
+    spread = value["std"]  # null where one student was trained
+    return f"{value['mean']:.3f}" if spread is None else f"{value['mean']:.3f} ± {spread:.3f}"
 
 
 def _percent(ratio: float) -> str:

@@ -44,7 +44,6 @@ class Setting:
         metric: name of the validation metric.
         repeats_allowed: whether events of the history stay candidates.
         repeat_share: share of validation targets that are in their own history; None for text.
-        num_events: of the whole data set.
         dtype: of parameters and synthetic data.
         device: where everything is computed.
     """
@@ -57,7 +56,6 @@ class Setting:
     metric: str
     repeats_allowed: bool
     repeat_share: float | None
-    num_events: int
     dtype: torch.dtype
     device: torch.device
 
@@ -129,7 +127,6 @@ def prepare_setting(
         metric=TEXT_METRIC if isinstance(split.validation, HeldOutStream) else RANKING_METRIC,
         repeats_allowed=repeats_allowed,
         repeat_share=repeat_share,
-        num_events=dataset.num_events,
         dtype=torch.float64 if spec.precision == "float64" else torch.float32,
         device=device,
     )

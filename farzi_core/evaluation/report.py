@@ -175,14 +175,15 @@ def _compare_architectures(setting: Setting, students: Mapping[str, Mapping[str,
     }
 
 
-def _mean_and_std(cell: Cell) -> dict[str, dict[str, float]]:
+def _mean_and_std(cell: Cell) -> dict[str, dict[str, float | None]]:
     tables = [summarise(outcome.scores) for outcome in cell.outcomes]
     return {name: _spread([table[name] for table in tables]) for name in tables[0]}
 
 
-def _spread(values: Iterable[float]) -> dict[str, float]:
+def _spread(values: Iterable[float]) -> dict[str, float | None]:
+    """Return mean and standard deviation; one value has no deviation that anybody could know."""
     array = np.array(list(values))
-    return {"mean": float(array.mean()), "std": float(array.std(ddof=1)) if len(array) > 1 else 0.0}
+    return {"mean": float(array.mean()), "std": float(array.std(ddof=1)) if len(array) > 1 else None}
 
 
 def _ratio(setting: Setting, cell: Cell, full_data: Cell) -> dict[str, dict[str, float]]:
@@ -201,10 +202,11 @@ def _mean_train_s(cell: Cell) -> float:
 
 
 def _describe_size(setting: Setting, size: SideSize) -> dict[str, float]:
+    training_events = setting.split.train.num_events
     return {
         **asdict(size),
-        "percent_of_events": 100.0 * size.events / setting.num_events,
-        "percent_of_bytes": 100.0 * size.bytes / (BYTES_PER_EVENT * setting.num_events),
+        "percent_of_events": 100.0 * size.events / training_events,
+        "percent_of_bytes": 100.0 * size.bytes / (BYTES_PER_EVENT * training_events),
     }
 
 
@@ -234,6 +236,7 @@ def _describe_protocol(setting: Setting) -> dict[str, Any]:
         ),
         "inputs": _INPUTS[spec.synthetic.inputs],
         "bytes": f"every tensor of the synthetic data; real data counted as {BYTES_PER_EVENT} bytes an event",
+        "percent_of": "sizes in per cent are of the training data; what is held out for validation and test is not counted",
     }
     return {**_describe_task(setting), **shared, **_describe_baselines(setting)}
 

@@ -21,7 +21,7 @@ SMALL = {
     "meta_gradient": {"window": 2},
     "outer": {"num_steps": 2, "batch_size": 8, "validate_every": 2},
     "teacher": {"num_steps": 2, "batch_size": 8},
-    "evaluation": {"num_seeds": 1, "max_steps": 4, "num_validations": 2, "lr_factors": [1.0], "max_validation_cases": 20},
+    "evaluation": {"num_seeds": 2, "max_steps": 4, "num_validations": 2, "lr_factors": [1.0], "max_validation_cases": 20},
 }
 ReaderOf = Callable[..., Reader]
 

@@ -89,3 +89,10 @@ def test_language_modelling_has_its_own_metrics() -> None:
     text = printed({**REPORT, "task": "language_modeling", "students": {"transformer_lm": sides}})
     assert "80.000 ± 1.000" in text
     assert "NDCG" not in text
+
+
+def test_one_student_has_no_deviation_to_show() -> None:
+    students = {"sasrec": {**REPORT["students"]["sasrec"], "distilled": {"ndcg@10": {"mean": 0.57, "std": None}}}}
+    assert "± 0.010" in row_of(printed(REPORT), "distilled")
+    assert " 0.570 " in (row := row_of(printed({**REPORT, "students": students}), "distilled"))
+    assert "±" not in row

@@ -183,7 +183,10 @@ def test_size_counts_latents_and_decoder(judged: Judged) -> None:
     assert report["size"]["sequences"] == 3
     assert report["size"]["events"] == 24
     assert report["size"]["bytes"] == 4 * (3 * 8 * 8 + 8 * 12)
-    assert report["size"]["percent_of_events"] == pytest.approx(100 * 24 / setting.num_events)
+    training = setting.split.train.num_events
+    assert report["size"]["percent_of_events"] == pytest.approx(100 * 24 / training)
+    assert report["sides"]["full_data"]["percent_of_events"] == report["sides"]["full_data"]["percent_of_bytes"] == 100.0
+    assert training < len(interactions().events), "two events of each sequence are held out"
 
 
 def test_break_even_is_distillation_over_what_a_training_saves(judged: Judged) -> None:
@@ -217,6 +220,21 @@ def test_the_page_says_how_many_seeds_the_speed_up_is_over(judged: Judged, tmp_p
     altered = {**report, "students": {**report["students"], "sasrec": {**student, "speedup_to_same_metric": found}}}
     page = write((setting, comparison, distilled, altered), tmp_path, History())
     assert "which 1 of 2 students on the full data reached (the ratio is over these alone)" in page
+
+
+def test_one_student_has_no_deviation(tmp_path: Path) -> None:
+    setting = prepare_setting(interactions(), tiny_spec(synthetic={"init": "random"}, evaluation={"num_seeds": 1}))
+    distilled = Distilled(make_start(setting, []), 0.02)
+    comparison = Comparison(setting, distilled)
+    while not comparison.finished:
+        comparison.advance()
+    report = build_report(setting, comparison, distilled, distil_s=1.0)
+    figures = report["students"]["sasrec"]["distilled"]["ndcg@10"]
+    assert figures["std"] is None
+    assert summarise_report(report, setting.metric)["distilled_ndcg@10"] == figures["mean"]
+    page = write((setting, comparison, distilled, report), tmp_path, History())
+    assert f"<td>{figures['mean']:.4f}</td>" in page
+    assert "Values are of one fresh student" in page
 
 
 def write(judged: Judged, directory: Path, history: History) -> str:
