@@ -247,6 +247,10 @@ class OuterConfig(SpecModel):
         return self
 
 
+WINDOWED_METHODS = ("truncated", "published")
+DEFAULT_WINDOW = 16
+
+
 class MetaGradientConfig(SpecModel):
     """How the meta-gradient is computed; see ``farzi_core.metagrad``."""
 
@@ -256,9 +260,10 @@ class MetaGradientConfig(SpecModel):
         "paper's recursion over the same steps, which is not the gradient, and is kept for comparisons.",
     )
     window: int | None = Field(
-        16,
+        DEFAULT_WINDOW,
         ge=1,
-        description="Inner steps differentiated by 'truncated' and 'published' (null: all, 'published' only). How long it can "
+        description="Inner steps differentiated by 'truncated' and 'published' (null: all, 'published' only); with another "
+        "method, which differentiates all, only null or this default is taken. How long it can "
         "be before the gradient is chaos depends on inner.eps_root and inner.lr.",
     )
 
@@ -266,11 +271,16 @@ class MetaGradientConfig(SpecModel):
     def _window_belongs_to_truncated(self) -> MetaGradientConfig:
         if self.method == "truncated" and self.window is None:
             raise ValueError("method 'truncated' needs a window; give a number of inner steps, for example 16")
+        if self.method not in WINDOWED_METHODS and self.window not in {None, DEFAULT_WINDOW}:
+            raise ValueError(
+                f"window={self.window} was given, but method {self.method!r} differentiates all inner steps; set method to "
+                "'truncated' or 'published', or window to null"
+            )
         return self
 
     def num_differentiated(self, num_inner_steps: int) -> int:
         """Return how many of the last inner steps are differentiated."""
-        if self.method not in {"truncated", "published"} or self.window is None:
+        if self.method not in WINDOWED_METHODS or self.window is None:
             return num_inner_steps
         return min(num_inner_steps, self.window)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, cast, get_args
 
-from farzi_core.config import DistillationSpec, PresetName, Task
+from farzi_core.config import WINDOWED_METHODS, DistillationSpec, PresetName, Task
 from farzi_core.errors import ConfigError
 
 PRESET_NAMES: tuple[PresetName, ...] = get_args(PresetName)
@@ -81,7 +81,16 @@ def resolve_spec(task: Task, overrides: Mapping[str, Any]) -> DistillationSpec:
     if name not in PRESET_NAMES:
         raise ConfigError(f"preset {name!r} is not known; allowed: {', '.join(PRESET_NAMES)}", pointer="/preset")
     base = get_preset(task, cast(PresetName, name)).model_dump()
+    if _takes_no_window(overrides.get("meta_gradient")):
+        # That of the preset was chosen for another method.
+        base["meta_gradient"]["window"] = None
     return DistillationSpec.model_validate(merge(base, overrides))
+
+
+def _takes_no_window(meta_gradient: Any) -> bool:
+    """Return whether a user chose a method that differentiates all inner steps."""
+    method = meta_gradient.get("method") if isinstance(meta_gradient, Mapping) else None
+    return method is not None and method not in WINDOWED_METHODS
 
 
 def merge(base: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:

@@ -88,3 +88,26 @@ def test_an_unknown_preset_names_those_there_are() -> None:
 def test_what_is_not_in_the_spec_is_refused(overrides: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         resolve_spec("sequential_recommendation", overrides)
+
+
+WHOLE_LOOP = ("stored", "offloaded", "checkpointed", "reversed")
+
+
+@pytest.mark.parametrize("method", WHOLE_LOOP)
+def test_a_window_that_its_method_ignores_is_refused(method: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        resolve_spec("sequential_recommendation", {"meta_gradient": {"method": method, "window": 12}})
+    (error,) = caught.value.errors()
+    assert error["loc"] == ("meta_gradient",)
+    assert f"window=12 was given, but method '{method}' differentiates all inner steps" in error["msg"]
+    for window in (None, 16):
+        spec = resolve_spec("sequential_recommendation", {"meta_gradient": {"method": method, "window": window}})
+        assert spec.meta_gradient.num_differentiated(100) == 100
+
+
+@pytest.mark.parametrize("method", WHOLE_LOOP)
+def test_the_window_of_a_preset_goes_where_the_method_takes_none(method: str) -> None:
+    spec = resolve_spec("sequential_recommendation", {"preset": "quick", "meta_gradient": {"method": method}})
+    assert spec.meta_gradient.window is None
+    published = resolve_spec("sequential_recommendation", {"preset": "quick", "meta_gradient": {"method": "published"}})
+    assert published.meta_gradient.window == get_preset("sequential_recommendation", "quick").meta_gradient.window == 40
