@@ -50,6 +50,7 @@ ERRORS: dict[str, ErrorKind] = {
         404, "The job has no such artifact", "List the job's artifacts; they appear when it succeeds."
     ),
     "webhook_endpoint_not_found": ErrorKind(404, "There is no such webhook endpoint", "Check the id."),
+    "cursor_not_found": ErrorKind(404, "The list has no such place", "Give next_cursor of the page before, or begin anew."),
     "delivery_not_found": ErrorKind(404, "There is no such delivery", "Check the id; deliveries are kept for 30 days."),
     "api_key_not_found": ErrorKind(404, "There is no such API key", "Check the id."),
     "method_not_allowed": ErrorKind(405, "The path does not take this method", "Use a method from the header Allow."),

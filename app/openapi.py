@@ -13,10 +13,12 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 
 from app.errors import ERRORS
-from app.idempotency import HEADER, REPLAYED_HEADER
 from app.openapi_data_samples import example_id
 from app.openapi_errors import codes_of, failures, problem_examples
 from app.openapi_examples import ID_PREFIXES, OF_OPERATION, example_of
+from app.openapi_headers import header_components, header_parameters, success_headers
+from app.openapi_job_samples import ARTIFACT, OTHER_JOB_ID
+from app.openapi_links import links_of
 from app.openapi_webhooks import describe_webhooks
 from app.schemas import BadField, Problem
 
@@ -43,14 +45,6 @@ TAGS = {
     "Webhooks": "Endpoints that are told of events, and every attempt to tell them (Standard Webhooks).",
     "System": "Health, readiness and metrics; no key is needed.",
 }
-HEADERS = {
-    "X-Request-Id": "Id of the request, in the logs too: the caller's own if it sent one (up to 128 of `A-Za-z0-9_.:-`).",
-    "Location": "Path of what was made.",
-    REPLAYED_HEADER: "`true` if an earlier request with the same key was carried out, and this is its answer.",
-    "Retry-After": "Seconds to wait before the same request may succeed.",
-    "WWW-Authenticate": "Always `Bearer`.",
-    "ETag": "The file's SHA-256, in quotes.",
-}
 SUCCESSES = {
     "200": "The answer.",
     "201": "Made; the answer is what was made.",
@@ -59,21 +53,9 @@ SUCCESSES = {
 }
 _OF_FASTAPI = "Successful Response"
 _GENERATED_BY_FASTAPI = ("HTTPValidationError", "ValidationError")
-_IDEMPOTENCY_PARAMETER = {
-    "name": HEADER,
-    "in": "header",
-    "required": False,
-    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
-    "description": "A repeat with the same key and body is answered as the first request was.",
-}
-_REQUEST_ID_PARAMETER = {
-    "name": "X-Request-Id",
-    "in": "header",
-    "required": False,
-    "schema": {"type": "string"},
-    "description": "Your own id of the request: up to 128 characters `A-Za-z0-9_.:-`; one of another form is replaced.",
-}
 _ID_FORM = "[0-9a-f]{32}"
+_EXAMPLES = {"name": ARTIFACT["name"], "part_number": 1, "ids": f"{example_id('job')},{OTHER_JOB_ID}"}
+_REQUEST_ID = {"$ref": "#/components/headers/X-Request-Id"}
 
 
 def describe(app: FastAPI) -> dict[str, Any]:
@@ -94,22 +76,26 @@ def describe(app: FastAPI) -> dict[str, Any]:
             components["schemas"].pop(name, None)
         components["schemas"] |= {"Problem": _schema_of(Problem), "BadField": _schema_of(BadField)}
         components["responses"] = {}
-        components["headers"] = {name: _header(text) for name, text in HEADERS.items()}
+        components["headers"] = header_components()
         components["examples"] = problem_examples(
             {code for method, _, operation in operations(built) for code in codes_of(method, operation)}
         )
         for method, _, operation in operations(built):
             _complete(method, operation, components)
+        for item in built["paths"].values():
+            if "get" in item:
+                item["head"] = _head_of(item["get"])
         built["webhooks"] = describe_webhooks(components["schemas"])
         app.openapi_schema = built
     return app.openapi_schema
 
 
 def operations(description: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Yield method, path and operation of a description."""
+    """Yield method, path and operation of a description, without HEAD, which is GET once more."""
     for path, item in description["paths"].items():
         for method, operation in item.items():
-            yield method, path, operation
+            if method != "head":
+                yield method, path, operation
 
 
 def render_openapi(app: FastAPI) -> str:
@@ -131,34 +117,47 @@ def _schema_of(model: type[BaseModel]) -> dict[str, Any]:
     return schema
 
 
-def _header(text: str) -> dict[str, Any]:
-    return {"description": text, "schema": {"type": "string"}}
-
-
 def _complete(method: str, operation: dict[str, Any], components: dict[str, Any]) -> None:
     parameters = operation.setdefault("parameters", [])
-    if method == "post":
-        parameters.append(_IDEMPOTENCY_PARAMETER)
-    parameters.append(_REQUEST_ID_PARAMETER)
+    parameters += header_parameters(method, operation["operationId"])
     for parameter in parameters:
         if parameter["in"] == "path" and parameter["name"] in ID_PREFIXES:
             prefix = ID_PREFIXES[parameter["name"]]
             parameter["schema"] |= {"pattern": f"^{prefix}_{_ID_FORM}$"}
             parameter["example"] = example_id(prefix)
+        elif parameter["name"] in _EXAMPLES:
+            parameter["example"] = _EXAMPLES[parameter["name"]]
     if "requestBody" in operation:
         _add_examples(operation["requestBody"], components["schemas"])
     responses = operation["responses"]
     responses.pop("422", None)
     for status, response in responses.items():
-        names = ["X-Request-Id"]
-        if method == "post":
-            names += [REPLAYED_HEADER, *(["Location"] if status in {"201", "202"} else [])]
-        if status in {"200", "206", "304"} and operation["operationId"] == "download_artifact":
-            names.append("ETag")
-        response["headers"] = {name: {"$ref": f"#/components/headers/{name}"} for name in names}
+        response["headers"] = success_headers(method, operation, status)
+        links = links_of(operation["operationId"], status)
+        if links:
+            response["links"] = links
         response["description"] = response["description"].replace(_OF_FASTAPI, SUCCESSES.get(status, _OF_FASTAPI))
         _add_examples(response, components["schemas"], OF_OPERATION.get(operation["operationId"]))
     responses.update(failures(codes_of(method, operation), components["responses"]))
+
+
+def _head_of(get: dict[str, Any]) -> dict[str, Any]:
+    """Return the operation that answers with the headers of ``get`` alone."""
+    without_body = {
+        status: {"description": "As for GET, without the body.", "headers": {"X-Request-Id": _REQUEST_ID}}
+        if "$ref" in response
+        else {name: response[name] for name in ("description", "headers")}
+        for status, response in get["responses"].items()
+        if (get["operationId"], status) != ("download_artifact", "307")
+    }
+    described: dict[str, Any] = {name: get[name] for name in ("tags", "parameters", "security") if name in get}
+    return {
+        **described,
+        "operationId": f"head_{get['operationId']}",
+        "summary": f"{get['summary']}: headers",
+        "description": "Answer with the status and the headers of GET, without the body.",
+        "responses": without_body,
+    }
 
 
 def _add_examples(described: dict[str, Any], schemas: dict[str, Any], known: Any = None) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from app.errors import ERRORS
 from app.openapi_data_samples import example_id
+from app.openapi_headers import failure_headers
 from app.problems import MEDIA_TYPE, STATUSES_TO_RETRY_AFTER
 
 ALWAYS = ("bad_request", "internal_error")
@@ -70,7 +71,14 @@ OWN: dict[str, tuple[str, ...]] = {
         "upload_too_large",
     ),
     "get_upload": ("storage_unavailable",),
-    "put_part": ("part_size_mismatch", "upload_completing", "upload_not_open", "upload_parts_lost", *_FROM_THE_BODY),
+    "put_part": (
+        "dataset_already_uploaded",
+        "part_size_mismatch",
+        "upload_completing",
+        "upload_not_open",
+        "upload_parts_lost",
+        *_FROM_THE_BODY,
+    ),
     "complete_upload": (
         "dataset_already_uploaded",
         "quota_exceeded",
@@ -112,6 +120,8 @@ def codes_of(method: str, operation: dict[str, Any]) -> list[str]:
         codes.update(WITH_JSON_BODY)
     if method == "post":
         codes.update(OF_POST)
+    if any((item["in"], item["name"]) == ("query", "cursor") for item in operation.get("parameters", ())):
+        codes.add("cursor_not_found")
     in_path = {item["name"] for item in operation.get("parameters", ()) if item["in"] == "path"}
     codes.update(NOT_FOUND[name] for name in in_path & NOT_FOUND.keys())
     return sorted(codes)
@@ -139,11 +149,8 @@ def _response(status: int, codes: list[str]) -> dict[str, Any]:
     said = "\n".join(f"- `{code}`: {ERRORS[code].title}. {ERRORS[code].advice}" for code in codes)
     schema = {"allOf": [{"$ref": "#/components/schemas/Problem"}], "properties": {"code": {"enum": codes}}}
     examples = {code: {"$ref": f"#/components/examples/{code}"} for code in codes}
-    headers = {"X-Request-Id": {"$ref": "#/components/headers/X-Request-Id"}}
-    if status == 401:
-        headers["WWW-Authenticate"] = {"$ref": "#/components/headers/WWW-Authenticate"}
-    if status in STATUSES_TO_RETRY_AFTER and any(ERRORS[code].retryable for code in codes):
-        headers["Retry-After"] = {"$ref": "#/components/headers/Retry-After"}
+    may_be_retried = status in STATUSES_TO_RETRY_AFTER and any(ERRORS[code].retryable for code in codes)
+    headers = failure_headers(status, may_be_retried=may_be_retried)
     return {"description": said, "headers": headers, "content": {MEDIA_TYPE: {"schema": schema, "examples": examples}}}
 
 

@@ -69,13 +69,13 @@ _COMPARED = {
     "seconds": 279.0,
     "size_bytes": 181402,
 }
-_OTHER_JOB = "job_01943e7040d17a52b3c9d8e7f6a51423"
+OTHER_JOB_ID = "job_01943e7040d17a52b3c9d8e7f6a51423"
 
 OF_SCHEMA: dict[str, Any] = {
     "ArtifactOut": ARTIFACT,
     "ComparisonOut": {
         "object": "comparison",
-        "jobs": [_COMPARED, {**_COMPARED, "id": _OTHER_JOB, "seconds": 412.0, "size_bytes": 260117}],
+        "jobs": [_COMPARED, {**_COMPARED, "id": OTHER_JOB_ID, "seconds": 412.0, "size_bytes": 260117}],
         "spec": {"synthetic.num_sequences": [20, 50]},
         "metrics": {"ratio_ndcg@10_mean": [0.97, 0.98]},
     },

@@ -58,7 +58,7 @@ def _object_in(field: Schema, schemas: dict[str, Schema]) -> Schema:
 
 
 def _resolve(schema: Schema, schemas: dict[str, Schema]) -> Schema:
-    while "$ref" in schema or "allOf" in schema:
+    while "$ref" in schema or "$ref" in schema.get("allOf", [{}])[0]:
         schema = schemas[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema["allOf"][0]
     return schema
 

@@ -29,6 +29,8 @@ Out = TypeVar("Out")
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
 SEAL_BYTES = 12
+# Base64 of the seal, which takes 16 characters, and of a position.
+CURSOR_FORM = "^[A-Za-z0-9_-]{20,200}$"
 
 _list_key: ContextVar[bytes] = ContextVar("list_key")
 
@@ -39,7 +41,7 @@ class PageQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     limit: int = Field(DEFAULT_LIMIT, ge=1, le=MAX_LIMIT, description="Most items of one page.")
-    cursor: str | None = Field(None, max_length=500, description="`next_cursor` of the page before.")
+    cursor: str | None = Field(None, pattern=CURSOR_FORM, description="`next_cursor` of the page before, of the same list.")
 
 
 @contextmanager
@@ -62,7 +64,7 @@ def decode_cursor(cursor: str, kind: type[Row]) -> Row:
     """Return the position in ``cursor``.
 
     Raises:
-        ServiceError: invalid_request, if it is none of ours or of another list.
+        ServiceError: cursor_not_found, if it is none of ours or of another list.
     """
     try:
         sealed = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
@@ -71,7 +73,7 @@ def decode_cursor(cursor: str, kind: type[Row]) -> Row:
     payload = sealed[SEAL_BYTES:]
     if not hmac.compare_digest(sealed[:SEAL_BYTES], _seal(payload)) or encode_cursor(*json.loads(payload)) != cursor:
         problem = FieldProblem("/query/cursor", "not a cursor of this list; give next_cursor of the page before, unchanged")
-        raise ServiceError("invalid_request", f"{problem.pointer}: {problem.detail}", problems=(problem,))
+        raise ServiceError("cursor_not_found", f"{problem.pointer}: {problem.detail}", problems=(problem,))
     (position,) = json.loads(payload)
     assert type(position) is kind, f"the list was sealed with positions of type {type(position).__name__}"
     return position

@@ -26,9 +26,15 @@ _TIME_TEXT = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]")
 MetadataKey = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[^\[\]]+$")]
 MetadataValue = Annotated[str, StringConstraints(max_length=500)]
 MAX_LABELS = 50
+# pydantic says what a key that fits may have as its value, but not that there are no other keys.
+NO_OTHER_KEYS: dict[str, Any] = {"additionalProperties": False}
 Metadata = Annotated[
     dict[MetadataKey, MetadataValue],
-    Field(max_length=MAX_LABELS, description="The caller's own labels; lists of jobs can be filtered by them."),
+    Field(
+        max_length=MAX_LABELS,
+        description="The caller's own labels; lists of jobs can be filtered by them.",
+        json_schema_extra=NO_OTHER_KEYS,
+    ),
 ]
 
 

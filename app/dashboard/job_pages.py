@@ -17,6 +17,7 @@ from app.idempotency import Post
 from app.jobs import endpoints
 from app.jobs.schemas import JobQuery
 from app.jobs.states import JobStatus
+from app.pagination import CURSOR_FORM
 from app.services import Services
 
 PAGE_SIZE = 25
@@ -39,7 +40,7 @@ class JobFilter(BaseModel):
     kind: Literal["", "distillation", "evaluation"] = ""
     dataset_id: str = Field("", max_length=64)
     label: str = Field("", max_length=600, description="KEY=VALUE")
-    cursor: str | None = Field(None, max_length=500)
+    cursor: str | None = Field(None, pattern=CURSOR_FORM)
 
     @property
     def chosen(self) -> dict[str, str]:

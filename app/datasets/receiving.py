@@ -26,7 +26,7 @@ SPOOL_DIRECTORY = "incoming"  # inside DATA_DIR
 RAW_BODY = {
     "requestBody": {
         "required": True,
-        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary", "minLength": 1}}},
     }
 }
 

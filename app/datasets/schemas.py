@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from app.datasets.models import Dataset, DatasetStatus
 from app.schemas import InputModel, Metadata, OutputModel, Timestamp
@@ -16,8 +16,33 @@ DatasetName = Annotated[str, StringConstraints(strip_whitespace=True, min_length
 FORMATS_WITHOUT_COLUMNS = frozenset({"sequences", "text"})
 
 
+def _either(*options: dict[str, Any]) -> dict[str, Any]:
+    return {"anyOf": list(options)}
+
+
+def _with(field: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"properties": {field: schema}}
+
+
+# `_parts_fit_together` as JSON Schema says it.
+_RULES: Any = [
+    _either(_with("task", {"const": "language_modeling"}), _with("format", {"not": {"const": "text"}})),
+    _either(_with("task", {"const": "sequential_recommendation"}), _with("format", {"const": "text"})),
+    _either(_with("columns", {"type": "null"}), _with("format", {"not": {"enum": sorted(FORMATS_WITHOUT_COLUMNS)}})),
+    _either(
+        _with("options", _with("min_rating", {"type": "null"})),
+        {
+            "required": ["columns"],
+            **_with("columns", {"type": "object", "required": ["rating"], **_with("rating", {"not": {"type": "null"}})}),
+        },
+    ),
+]
+
+
 class DatasetCreate(InputModel):
     """A data set to be uploaded, and how its file is to be read."""
+
+    model_config = ConfigDict(json_schema_extra={"allOf": _RULES})
 
     name: DatasetName = Field(description="What it is called; names need not be distinct.")
     task: Task = Field(description="What a student of the data learns: the next item of a user, or the next word of a text.")

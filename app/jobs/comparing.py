@@ -20,10 +20,10 @@ FEWEST, MOST = 2, 10
 def compare_jobs(session: Session, tenant_id: str, ids: Sequence[str]) -> ComparisonOut:
     """Compare jobs, in the order of their ids as given."""
     distinct = list(dict.fromkeys(ids))
+    jobs = [get_job(session, tenant_id, job_id) for job_id in distinct[:MOST]]
     if not FEWEST <= len(distinct) <= MOST or len(distinct) != len(ids):
         problem = FieldProblem("/query/ids", f"{len(ids)} ids, {len(distinct)} distinct; give {FEWEST} to {MOST} distinct ones")
         raise ServiceError("invalid_request", f"{problem.pointer}: {problem.detail}", problems=(problem,))
-    jobs = [get_job(session, tenant_id, job_id) for job_id in distinct]
     artifacts = repository.load_details(session, jobs)
     specs = [dict(_flatten(job.spec)) for job in jobs]
     fields = dict.fromkeys(name for spec in specs for name in spec)

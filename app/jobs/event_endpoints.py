@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query
 from fastapi.responses import StreamingResponse
-from pydantic import Field
+from pydantic import Field, StringConstraints
+from pydantic.json_schema import SkipJsonSchema
 from starlette.types import Receive, Scope, Send
 
 from app.dependencies import AuthenticatedRoute, InServices, JobReader
-from app.errors import FieldProblem, ServiceError
+from app.errors import ServiceError
 from app.jobs import repository, service
 from app.jobs.event_stream import follow_events
 from app.jobs.schemas import EventOut
@@ -19,8 +20,26 @@ from app.schemas import Page
 from app.services import Services
 
 MAX_SEQ = 2**63 - 1
-MAX_SEQ_DIGITS = len(str(MAX_SEQ))  # int() refuses what has thousands
-EVENT_STREAM = {"content": {"text/event-stream": {"schema": {"type": "string"}}}, "description": "Server-sent events"}
+# Of each event, as OpenAPI's later versions have it; the body as a whole is a text, of which this says nothing.
+EVENT_FORM = {
+    "title": "Server-sent event",
+    "properties": {
+        "id": {"type": "string", "description": "`seq` of the event."},
+        "event": {"type": "string", "description": "`type` of the event."},
+        "data": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "contentSchema": {"$ref": "#/components/schemas/EventOut"},
+            "description": "The event, as lists of events have it.",
+        },
+    },
+}
+EVENT_STREAM: dict[str, Any] = {"content": {"text/event-stream": {"schema": EVENT_FORM}}, "description": "Server-sent events"}
+
+LastEventId = Annotated[
+    Annotated[str, StringConstraints(pattern="^[0-9]{1,18}$")] | SkipJsonSchema[None],
+    Header(description="What a browser sends when it reconnects.", examples=["7"]),
+]
 
 router = APIRouter(prefix="/v1/jobs", tags=["Jobs"], route_class=AuthenticatedRoute)
 
@@ -47,12 +66,12 @@ def stream_events(
     caller: JobReader,
     services: InServices,
     after: Annotated[int, Query(ge=0, le=MAX_SEQ, description="Only events with a `seq` above this.")] = 0,
-    last_event_id: Annotated[str | None, Header(description="What a browser sends when it reconnects.")] = None,
+    last_event_id: LastEventId = None,
 ) -> StreamingResponse:
     """Stream events as they happen: `id` is `seq`, `data` the event; ends after the last event of a job that is over."""
     with services.reading_sessions() as session:
         service.get_job(session, caller.tenant_id, job_id)
-    start = after if last_event_id is None else _parse_last_event_id(last_event_id)
+    start = after if last_event_id is None else int(last_event_id)
     if not services.stream_slots.acquire(blocking=False):
         raise ServiceError("too_many_streams", "Too many event streams are open; close some, or poll the events.")
     return _EventStream(services, job_id, start)
@@ -71,10 +90,3 @@ class _EventStream(StreamingResponse):
             await super().__call__(scope, receive, send)
         finally:
             self._slots.release()
-
-
-def _parse_last_event_id(given: str) -> int:
-    if given.isascii() and given.isdigit() and len(given) <= MAX_SEQ_DIGITS and int(given) <= MAX_SEQ:
-        return int(given)
-    problem = FieldProblem("/header/last-event-id", f"{given[:80]!r} is not the id of an event; send the last id, unchanged")
-    raise ServiceError("invalid_request", f"{problem.pointer}: {problem.detail}", problems=(problem,))

@@ -15,6 +15,8 @@ from app.jobs.schemas import ComparisonOut, EstimateBasisOut, EstimateOut, JobCr
 from app.jobs.states import QUEUE_OF_KIND
 from app.jobs.submitting import check_submission
 
+IDS_FORM = "^[^,]{1,64}(,[^,]{1,64}){1,9}$"
+
 router = APIRouter(prefix="/v1/jobs", tags=["Jobs"], route_class=AuthenticatedRoute)
 
 
@@ -60,7 +62,14 @@ def estimate_job(body: JobCreate, post: JobPost, services: InServices) -> Respon
 
 @router.get("/compare")
 def compare(
-    ids: Annotated[str, Query(max_length=1000, description="2 to 10 jobs, separated by commas.")],
+    ids: Annotated[
+        str,
+        Query(
+            max_length=1000,
+            pattern=IDS_FORM,
+            description="2 to 10 different jobs, separated by commas.",
+        ),
+    ],
     caller: JobReader,
     services: InServices,
 ) -> ComparisonOut:

@@ -10,7 +10,17 @@ from pydantic import ConfigDict, Field, model_validator
 from app.jobs.models import Artifact, Job, JobEvent
 from app.jobs.states import JobKind, JobStatus, RunOutcome, StopRequest
 from app.pagination import PageQuery
-from app.schemas import MAX_LABELS, InputModel, InputTime, Metadata, MetadataKey, MetadataValue, OutputModel, Timestamp
+from app.schemas import (
+    MAX_LABELS,
+    NO_OTHER_KEYS,
+    InputModel,
+    InputTime,
+    Metadata,
+    MetadataKey,
+    MetadataValue,
+    OutputModel,
+    Timestamp,
+)
 
 SHORTEST_DEADLINE_S = 1.0
 LONGEST_DEADLINE_S = 14 * 24 * 3600.0  # below the broker's visibility timeout
@@ -65,7 +75,9 @@ class JobPatch(InputModel):
     """What can be changed of a job: its labels, and nothing that was computed."""
 
     metadata: dict[MetadataKey, MetadataValue | None] = Field(
-        max_length=MAX_LABELS, description="Labels to set; null removes one, those not named stay."
+        max_length=MAX_LABELS,
+        description="Labels to set; null removes one, those not named stay.",
+        json_schema_extra=NO_OTHER_KEYS,
     )
 
 

@@ -15,12 +15,18 @@ from app.webhooks.event_types import WebhookEventType
 from app.webhooks.models import DeliveryStatus, DisabledReason, WebhookAttempt, WebhookDelivery, WebhookEndpoint
 
 DAY_S = 24 * 3600
+# Of the description only: `app.webhooks.targets` takes URLs apart, and says better what is wrong with one.
+_LABEL = "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_PORT = "443|1[1-9][0-9]{2}|[2-9][0-9]{3}|[1-5][0-9]{4}"
+URL_FORM = rf"^https://({_LABEL}\.)+[A-Za-z]{{2,63}}(:({_PORT}))?([/?][A-Za-z0-9/?._~!$&'()*+,;=:@-]*)?$"
 
 Url = Annotated[
     str,
     Field(
-        description="Where to send events: https, a public address, port 443 or from 1024 on.",
+        description="Where to send events: https, a name that the whole internet can reach, port 443 or from 1024 on. A public "
+        "address in the place of the name is taken as well.",
         examples=["https://hooks.example.com/farzi"],
+        json_schema_extra={"format": "uri", "pattern": URL_FORM},
     ),
     StringConstraints(strip_whitespace=True, min_length=1, max_length=2000),
 ]

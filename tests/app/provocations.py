@@ -154,6 +154,11 @@ def _(world: World) -> Answer:
     return world.client.get("/v1/webhook-endpoints/whe_0")
 
 
+@provokes("cursor_not_found")
+def _(world: World) -> Answer:
+    return world.client.get("/v1/jobs", params={"cursor": "A" * 60})
+
+
 @provokes("delivery_not_found")
 def _(world: World) -> Answer:
     return world.client.get("/v1/deliveries/whd_0")

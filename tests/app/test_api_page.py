@@ -88,7 +88,7 @@ def test_a_section_shows_request_answer_and_every_error(name: str) -> None:
     assert command[0] == "curl"
     assert (command[command.index("-X") + 1] if "-X" in command else "GET") == method.upper()
     (url,) = [word for word in command if word.startswith("$URL")]
-    assert re.fullmatch(re.sub(r"\\\{\w+\\\}", "[A-Za-z0-9_]+", re.escape("$URL" + path)), url)
+    assert re.fullmatch(re.sub(r"\\\{\w+\\\}", "[A-Za-z0-9_.]+", re.escape("$URL" + path)), url)
     if "-d" in command:
         example = operation["requestBody"]["content"]["application/json"]["example"]
         assert json.loads(command[command.index("-d") + 1]) == example

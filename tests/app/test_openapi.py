@@ -17,6 +17,7 @@ from app.errors import ERRORS
 from app.main import create_app
 from app.openapi import TAGS, operations
 from app.openapi_errors import OWN
+from app.openapi_links import LINKS
 from app.settings import Settings
 from app.tenants.schemas import Scope
 
@@ -128,6 +129,87 @@ def test_every_post_takes_an_idempotency_key_and_says_where_what_it_made_is(name
         if status.startswith("2"):
             assert "Idempotent-Replayed" in response["headers"]
             assert status not in {"201", "202"} or "Location" in response["headers"]
+
+
+def test_the_headers_that_are_read_are_parameters() -> None:
+    read = {
+        name: {item["name"] for item in OPERATIONS[name][2]["parameters"] if item["in"] == "header"} - {"X-Request-Id"}
+        for name in NAMES
+        if OPERATIONS[name][1].startswith("/v1/") and OPERATIONS[name][0] != "post"
+    }
+    assert {name: headers for name, headers in read.items() if headers} == {
+        "download_artifact": {"Range", "If-Range", "If-None-Match"},
+        "put_part": {"Content-Digest", "Repr-Digest"},
+        "stream_events": {"last-event-id"},
+        "upload_content": {"Content-Digest", "Content-Encoding", "Repr-Digest"},
+    }
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_answers_declare_their_headers(name: str) -> None:
+    for status, response in responses(name).items():
+        assert "X-Request-Id" in response["headers"]
+        limited = "security" in OPERATIONS[name][2] and status != "401"
+        assert not limited or {"RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"} <= response["headers"].keys()
+        for header in response["headers"].values():
+            assert resolve(header)["description"]
+
+
+def test_a_download_declares_what_it_sends() -> None:
+    of_a_file = {"Accept-Ranges", "Content-Disposition", "ETag", "Repr-Digest"}
+    answers = {status: response["headers"].keys() for status, response in responses("download_artifact").items()}
+    assert answers["200"] >= of_a_file
+    assert answers["206"] >= of_a_file | {"Content-Range"}
+    assert answers["304"] >= of_a_file
+    assert "Content-Range" in answers["416"]
+    assert "Location" in answers["307"]
+
+
+def test_every_get_has_its_head() -> None:
+    for path, item in DOCUMENT["paths"].items():
+        assert ("head" in item) == ("get" in item), path
+        if "get" in item:
+            head = item["head"]
+            assert head["operationId"] == f"head_{item['get']['operationId']}"
+            assert head["parameters"] == item["get"]["parameters"]
+            assert head.get("security") == item["get"].get("security")
+            assert all("content" not in response and response["headers"] for response in head["responses"].values())
+            assert set(item["get"]["responses"]) - set(head["responses"]) <= {"307"}  # a URL that is signed for GET
+
+
+def value_at(expression: str, path: str, example: Any) -> Any:
+    """Return what a link's expression finds in an example of the answer, or the name of the path's parameter."""
+    if name := re.fullmatch(r"\$request\.path\.(\w+)", expression):
+        assert f"{{{name[1]}}}" in path
+        return name[1]
+    for part in expression.removeprefix("$response.body#/").split("/"):
+        example = example[int(part) if isinstance(example, list) else part]
+    return example
+
+
+def test_links_lead_on() -> None:
+    linked = set()
+    for name in NAMES:
+        _, path, _ = OPERATIONS[name]
+        for status, response in responses(name).items():
+            for link in response.get("links", {}).values():
+                _, target, operation = OPERATIONS[link["operationId"]]
+                linked.add((name, status, link["operationId"]))
+                assert set(link["parameters"]) == set(re.findall(r"\{(\w+)\}", target))
+                in_path = {item["name"]: item for item in operation["parameters"] if item["in"] == "path"}
+                example = response["content"]["application/json"]["example"]
+                for parameter, expression in link["parameters"].items():
+                    found = value_at(expression, path, example)
+                    assert found == parameter or re.fullmatch(in_path[parameter]["schema"].get("pattern", ".+"), str(found))
+    assert {(name, status) for name, status, _ in linked} == set(LINKS)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if OPERATIONS[name][0] == "post"])
+def test_what_was_made_can_be_looked_at(name: str) -> None:
+    for status, response in responses(name).items():
+        if "Location" in response.get("headers", {}):
+            looked_at = {OPERATIONS[link["operationId"]][0] for link in response["links"].values()}
+            assert "get" in looked_at, (name, status)
 
 
 def test_every_tag_is_explained_and_used() -> None:

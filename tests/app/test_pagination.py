@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import re
 
 import pytest
 from starlette.testclient import TestClient
 
+from app.pagination import CURSOR_FORM
 from app.services import Services
 from tests.app.driving import code_of, declare, make_ready, pointers_of, submit
 
@@ -21,8 +23,12 @@ def cursor(client: TestClient) -> str:
 
 
 def refuses(client: TestClient, path: str, cursor: str) -> None:
+    """Check that what has the form of a cursor is a place that is not there, and everything else a bad field."""
     answer = client.get(path, params={"cursor": cursor})
-    assert code_of(answer, 422) == "invalid_request"
+    if re.fullmatch(CURSOR_FORM, cursor):
+        assert code_of(answer, 404) == "cursor_not_found"
+    else:
+        assert code_of(answer, 422) == "invalid_request"
     assert pointers_of(answer) == ["/query/cursor"]
 
 

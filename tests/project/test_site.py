@@ -90,7 +90,8 @@ def test_every_operation_is_in_the_reference(pages: dict[Path, Page], site: Path
     operations = [
         operation["operationId"]
         for item in json.loads(read("docs/openapi.json"))["paths"].values()
-        for operation in item.values()
+        for method, operation in item.items()
+        if method != "head"  # is GET once more
     ]
     ids = [name for path, page in pages.items() if path.parent == site / "api/reference" for name in page.ids]
     assert len(operations) > 40
