@@ -47,7 +47,7 @@ lint: $(DEV) ## Check style, format and the layers
 types: $(DEV) ## Check types
 	@$(BIN)/mypy
 
-bench: $(DEV) ## Race the meta-gradient against other libraries
+bench: $(DEV) ## Race the meta-gradient against other libraries; docs/benchmarks.md names the other benchmarks
 	@$(BIN)/python -m bench.metagrad
 
 lock: ## Resolve all dependencies anew and write them to requirements.lock

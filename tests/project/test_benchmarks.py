@@ -113,3 +113,11 @@ def test_what_ran_out_of_memory_is_shown_as_that() -> None:
 def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "bench.metagrad", *arguments]
     return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+
+
+def test_the_page_names_every_benchmark_and_every_page_of_figures() -> None:
+    page = read("docs/benchmarks.md")
+    commands = [path.stem for path in ROOT.glob("bench/*.py") if '__name__ == "__main__"' in path.read_text(encoding="utf-8")]
+    assert len(commands) > 10
+    assert [name for name in sorted(commands) if f"`python -m bench.{name}`" not in page] == []
+    assert [path.name for path in ROOT.glob("docs/benchmarks-*.md") if f"({path.name}" not in page] == []
