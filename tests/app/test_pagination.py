@@ -32,7 +32,9 @@ def refuses(client: TestClient, path: str, cursor: str) -> None:
     assert pointers_of(answer) == ["/query/cursor"]
 
 
-@pytest.mark.parametrize("path", ["/v1/jobs", "/v1/api-keys", "/v1/webhook-endpoints", "/v1/deliveries", "/v1/audit-events"])
+@pytest.mark.parametrize(
+    "path", ["/v1/jobs", "/v1/api-keys", "/v1/webhook-endpoints", "/v1/deliveries", "/v1/audit-events", "/v1/presets"]
+)
 def test_a_cursor_of_another_list_is_refused(client: TestClient, cursor: str, path: str) -> None:
     refuses(client, path, cursor)
 
@@ -68,7 +70,7 @@ def test_the_limit_is_1_to_200(client: TestClient, limit: str) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["/v1/jobs/job_0?expand=runs", "/v1/presets?limit=5", "/v1/datasets?limt=5", "/v1/jobs?metadat[a]=b", "/v1/usage?x="],
+    ["/v1/jobs/job_0?expand=runs", "/v1/spec/schema?limit=5", "/v1/datasets?limt=5", "/v1/jobs?metadat[a]=b", "/v1/usage?x="],
 )
 def test_unknown_parameters_are_refused(client: TestClient, url: str) -> None:
     answer = client.get(url)
