@@ -1,7 +1,8 @@
-"""``python -m tests.worker.computing_for_ever JOB_ID TOKEN``: a run that writes nothing for a long time."""
+"""``python -m tests.worker.computing_for_ever JOB_ID TOKEN``: a run that writes nothing and heeds nothing."""
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 
@@ -13,6 +14,7 @@ from worker.waking import stay_alive
 
 
 def main(job_id: str, token: str) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     settings = load_settings()
     sessions = make_session_factory(make_engine(settings))
     stay_alive(settings, sessions, JobWriter(sessions, Lease(job_id, int(token))))

@@ -23,7 +23,7 @@ from app.db import OUTAGE_PATIENCE_S, make_engine, make_session_factory
 from app.jobs.endings import lose
 from app.jobs.leases import Lease, claim, lock_held
 from app.jobs.progress import JobWriter
-from app.jobs.states import JobKind, JobStatus, RunOutcome
+from app.jobs.states import JobKind, JobStatus, RunOutcome, StopRequest
 from app.settings import Settings
 from tests.chaos.proxy import FaultProxy
 from tests.services.processes import is_running
@@ -242,3 +242,30 @@ def test_a_run_that_reported_its_end_may_clean_up_and_one_that_was_lost_may_not(
     assert supervisor_of(service, shutdown).run_job(job_id)
     assert (tmp_path / "left").exists() != lost
     assert service.runs(job_id) == [RunOutcome.LOST if lost else RunOutcome.SUCCEEDED]
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"), [(StopRequest.CANCEL, JobStatus.CANCELLED), (StopRequest.PAUSE, JobStatus.PAUSED)]
+)
+def test_a_run_that_heeds_no_request_is_ended_when_its_grace_is_over(
+    service: RunningService,
+    shutdown: threading.Event,
+    monkeypatch: pytest.MonkeyPatch,
+    request_: StopRequest,
+    status: JobStatus,
+) -> None:
+    shipped = Settings()
+    assert shipped.control_poll_s <= 5.0
+    assert shipped.stop_grace_s <= 30.0
+    monkeypatch.setattr(supervision, "RUN_MODULE", computing_for_ever.__name__)
+    impatient = service.settings.model_copy(update={"stop_grace_s": 1.0})
+    with service.session_factory.begin() as session:
+        job_id = add_job(session).id
+    with ThreadPoolExecutor(1) as pool:
+        ran = pool.submit(Supervisor(impatient, service.session_factory, "gpu@tests:1", shutdown).run_job, job_id)
+        wait_until(lambda: find_run(job_id) is not None, "the run's process")
+        pid = find_run_process(job_id)
+        assert service.ask(job_id, request_)
+        assert ran.result(60)
+    assert not is_running(pid)
+    assert service.job(job_id).status == status
