@@ -8,6 +8,7 @@ from __future__ import annotations
 from farzi_core.comparison_plan import list_sides, list_trainings
 from farzi_core.config import PUBLISHED_DRAWS, DataSummary, DistillationSpec
 from farzi_core.costs import count_params
+from farzi_core.data_choices import NUM_OUTER_STEPS
 
 # An event id, in memory and in the files.
 BYTES_PER_EVENT = 4
@@ -21,6 +22,8 @@ _SECOND_ORDER = 3
 _MEAN_TOKEN_BYTES = 12
 _REPORT_BYTES, _CURVE_BYTES, _PAGE_BYTES, _MANIFEST_BYTES = 20_000, 4_000, 250_000, 5_000
 _NUMBER_BYTES = 8
+# Outer loss and norm of an outer step, with their steps, in the report.
+_OUTER_STEP_BYTES = 100
 
 
 def estimate_memory_bytes(spec: DistillationSpec, data: DataSummary) -> int:
@@ -54,7 +57,8 @@ def estimate_distillation_bytes(spec: DistillationSpec, data: DataSummary) -> in
     inputs = BYTES_PER_EVENT * positions if size.inputs == "sampled_events" else 0
     hard = PUBLISHED_DRAWS * positions * (_MEAN_TOKEN_BYTES + _NUMBER_BYTES)
     vocabulary = data.vocab_size * _MEAN_TOKEN_BYTES
-    return number * numbers + inputs + hard + vocabulary + estimate_report_bytes(spec)
+    outer_loop = (spec.outer.num_steps or NUM_OUTER_STEPS["soft_tokens"]) * _OUTER_STEP_BYTES
+    return number * numbers + inputs + hard + vocabulary + outer_loop + estimate_report_bytes(spec)
 
 
 def estimate_report_bytes(spec: DistillationSpec) -> int:

@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+from typing import Any
+
+from farzi_core.config import DataSummary
+from farzi_core.footprint import estimate_distillation_bytes, estimate_memory_bytes
+from farzi_core.presets import resolve_spec
+
+DATA = DataSummary("sequential_recommendation", 1000, 100_000, 500, 200)
+
+
+def memory(**overrides: Any) -> int:
+    return estimate_memory_bytes(resolve_spec("sequential_recommendation", overrides), DATA)
+
+
+def test_checkpoints_of_teachers_take_memory_where_they_are_kept() -> None:
+    few, many = ({"num_checkpoints": number, "num_trajectories": 2} for number in (20, 120))
+    assert memory(teacher=few) == memory(teacher=many), "nobody starts from them"
+    mixed = {"start_params": "mixed"}
+    kept = memory(teacher=many, outer=mixed) - memory(teacher=few, outer=mixed)
+    assert kept > 2 * 100 * 4 * DATA.vocab_size * 32
+
+
+def test_the_curves_of_the_outer_loop_are_counted() -> None:
+    def size(num_steps: int) -> int:
+        spec = resolve_spec("sequential_recommendation", {"outer": {"num_steps": num_steps}})
+        return estimate_distillation_bytes(spec, DATA)
+
+    assert size(2000) - size(1000) == 100_000
