@@ -31,6 +31,18 @@ def find_runs(data_dir: Path) -> list[LiveRun]:
     return [run for run in _all_runs() if _belongs(run.pid, data_dir)]
 
 
+def tree_of(pid: int) -> list[int]:
+    """Return a process and everything that it and its children have started, eldest first."""
+    children: dict[int, list[int]] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and (fields := _stat(int(entry.name))) is not None:
+            children.setdefault(int(fields[1]), []).append(int(entry.name))
+    tree = [pid]
+    for member in tree:
+        tree += children.get(member, [])
+    return tree
+
+
 def send(pid: int, number: signal.Signals) -> bool:
     try:
         os.kill(pid, number)

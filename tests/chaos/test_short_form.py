@@ -45,4 +45,4 @@ def test_no_promise_of_an_embedded_service_is_broken(tmp_path: Path) -> None:
     with running_embedded_cluster(tmp_path, **fault.settings) as cluster:
         outcome = fault.inject(cluster, Goal(1), Random(0))
     assert outcome.violations == []
-    assert outcome.injected == 1
+    assert (outcome.injected, outcome.counts["whole trees"]) == (1, 1)

