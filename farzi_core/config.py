@@ -271,11 +271,6 @@ class MetaGradientConfig(SpecModel):
     def _window_belongs_to_truncated(self) -> MetaGradientConfig:
         if self.method == "truncated" and self.window is None:
             raise ValueError("method 'truncated' needs a window; give a number of inner steps, for example 16")
-        if self.method not in WINDOWED_METHODS and self.window not in {None, DEFAULT_WINDOW}:
-            raise ValueError(
-                f"window={self.window} was given, but method {self.method!r} differentiates all inner steps; set method to "
-                "'truncated' or 'published', or window to null"
-            )
         return self
 
     def num_differentiated(self, num_inner_steps: int) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, cast, get_args
 
-from farzi_core.config import WINDOWED_METHODS, DistillationSpec, PresetName, Task
+from farzi_core.config import DEFAULT_WINDOW, WINDOWED_METHODS, DistillationSpec, PresetName, Task
 from farzi_core.errors import ConfigError
 
 PRESET_NAMES: tuple[PresetName, ...] = get_args(PresetName)
@@ -74,7 +74,7 @@ def resolve_spec(task: Task, overrides: Mapping[str, Any]) -> DistillationSpec:
     """Return the complete spec: the preset named in ``overrides`` (default ``standard``) with the overrides on top.
 
     Raises:
-        ConfigError: the preset is unknown.
+        ConfigError: the preset is unknown, or a window was given to a method that differentiates all inner steps.
         pydantic.ValidationError: a field is unknown or its value is not allowed; its locations are paths into the spec.
     """
     name = overrides.get("preset", DEFAULT_PRESET)
@@ -84,7 +84,16 @@ def resolve_spec(task: Task, overrides: Mapping[str, Any]) -> DistillationSpec:
     if _takes_no_window(overrides.get("meta_gradient")):
         # That of the preset was chosen for another method.
         base["meta_gradient"]["window"] = None
-    return DistillationSpec.model_validate(merge(base, overrides))
+    spec = DistillationSpec.model_validate(merge(base, overrides))
+    method, window = spec.meta_gradient.method, spec.meta_gradient.window
+    # Not a rule of the spec itself: those that are stored were taken before there was one.
+    if method not in WINDOWED_METHODS and window not in {None, DEFAULT_WINDOW}:
+        raise ConfigError(
+            f"window={window} was given, but method {method!r} differentiates all inner steps; set method to 'truncated' or "
+            "'published', or window to null",
+            pointer="/meta_gradient/window",
+        )
+    return spec
 
 
 def _takes_no_window(meta_gradient: Any) -> bool:
