@@ -47,6 +47,7 @@ class Presence:
         if self._directory is None:
             return
         path = self._directory / name
+        self._directory.mkdir(mode=0o700, exist_ok=True)  # the last neighbour may just have left
         descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         self._held[path] = descriptor
@@ -70,6 +71,9 @@ class Presence:
             path.unlink(missing_ok=True)
             os.close(descriptor)
         self._held.clear()
+        if self._directory is not None:
+            with contextlib.suppress(OSError):  # others are there
+                self._directory.rmdir()
 
 
 @contextmanager

@@ -97,7 +97,10 @@ def test_a_worker_that_ends_in_good_order_leaves_nothing(
         assert [path.name for path in tmp_path.glob("farzi-workers-*/*")] == [name]
         worker.communicate("")
         assert mine.find_dead() == []
-        assert not list(tmp_path.glob("farzi-workers-*/*"))
+        assert not list(tmp_path.glob("farzi-workers-*"))
+        mine.show("gpu@here:1-0")
+        assert [path.name for path in tmp_path.glob("farzi-workers-*/*")] == ["gpu@here:1-0"]
+    assert not list(tmp_path.glob("farzi-workers-*"))
 
 
 def test_the_dead_are_forgotten_only_after_a_late_claim_could_have_arrived(
@@ -137,7 +140,6 @@ def test_a_directory_that_was_removed_keeps_no_reaper_from_its_work(
 def test_a_directory_of_somebody_else_is_not_used(database_settings: Settings, tmp_path: Path) -> None:
     with being_present(database_settings):
         (directory,) = tmp_path.glob("farzi-workers-*")
-    directory.rmdir()
     directory.symlink_to(tmp_path)
     with being_present(database_settings, "gpu@here:1-0") as mine:
         (tmp_path / "gpu@gone:1-0").touch()
