@@ -15,10 +15,11 @@ from app.errors import ServiceError
 from farzi_core.content_encoding import ContentEncoding
 
 _SHA256_FIELD = re.compile(r"sha-256\s*=\s*:([A-Za-z0-9+/=]*):")
-# RFC 9110 keeps x-gzip for old clients.
 _DIGEST_FIELDS = ("Content-Digest", "Repr-Digest")
-# The bytes of these are not those of the file: names and boundaries are around them, or line ends are gone.
-_FORMS = ("multipart/", "application/x-www-form-urlencoded")
+# Names and boundaries are around the file's bytes. The other kind of form is let in: curl --data-binary and Python's urllib
+# call a file's very bytes that, where nobody says what they are.
+_FORM = "multipart/"
+# RFC 9110 keeps x-gzip for old clients.
 _ENCODINGS: dict[str, ContentEncoding | None] = {"identity": None, "gzip": "gzip", "x-gzip": "gzip", "zstd": "zstd"}
 
 
@@ -100,7 +101,7 @@ def _read_encoding(field: str) -> ContentEncoding | None:
 def _require_whole_file(headers: Headers) -> None:
     """Refuse a body that is a form or a piece: its bytes would be taken for those of the file."""
     media_type = headers.get("content-type", "").strip().lower()
-    if media_type.startswith(_FORMS):
+    if media_type.startswith(_FORM):
         shown = media_type.partition(";")[0][:100]
         raise ServiceError(
             "unsupported_media_type",
