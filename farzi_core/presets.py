@@ -1,6 +1,7 @@
 """Presets: complete specs per task and name, and the merge of a user's overrides into one.
 
-``quick`` of recommendation is the one that was searched and measured (``docs/log.md``); the others are starting points.
+``quick`` of recommendation was searched, ``standard`` of recommendation was measured on ML-100K (``docs/log.md``,
+``docs/results.md``); those of text and ``thorough`` are starting points.
 """
 
 from __future__ import annotations
