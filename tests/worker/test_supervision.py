@@ -197,16 +197,23 @@ def test_a_write_waits_for_the_database_and_is_not_taken_for_a_stall(
     writer = JobWriter(make_session_factory(engine), lease)
     with ThreadPoolExecutor(1) as pool:
         written = pool.submit(writer.phase, "teacher")
-        for _ in range(4):
-            wait_until(partial(begins_anew, writer, writer.idle_s), "another attempt")
-        proxy.come_back()
+        try:
+            for _ in range(4):
+                wait_until(partial(has_begun_after, writer, begun_at(writer)), "another attempt")
+        finally:
+            proxy.come_back()  # the writer would wait for an hour, and the pool for the writer
         written.result(60)
     assert service.job(lease.job_id).phase == "teacher"
     assert Settings().lease_s * 10 < OUTAGE_PATIENCE_S, "leases run out meanwhile"
 
 
-def begins_anew(writer: JobWriter, before_s: float) -> bool:
-    return writer.idle_s < before_s
+def begun_at(writer: JobWriter) -> float:
+    """Return when the writer's newest attempt began."""
+    return time.monotonic() - writer.idle_s
+
+
+def has_begun_after(writer: JobWriter, before: float) -> bool:
+    return begun_at(writer) > before + 0.05  # attempts are a tenth of a second apart, at least
 
 
 def test_a_run_that_wakes_up_without_its_lease_leaves_at_once(service: RunningService, monkeypatch: pytest.MonkeyPatch) -> None:

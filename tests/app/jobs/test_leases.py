@@ -334,7 +334,7 @@ def test_a_run_that_was_lost_in_between_begins_the_waits_for_storage_anew(sessio
 
 
 def test_a_process_that_freezes_with_a_lock_does_not_keep_its_job(postgres_url: str) -> None:
-    engine = make_engine(Settings(database_url=postgres_url, lease_s=1.0, heartbeat_s=0.5))
+    engine = make_engine(Settings(database_url=postgres_url, lease_s=6.0, heartbeat_s=0.5))  # sessions idle for half a lease
     sessions = make_session_factory(engine)
     job_id = new_job(sessions)
     lease = taken(sessions, job_id, lease_s=0.1)
