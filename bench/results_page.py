@@ -1,4 +1,6 @@
-"""Writes docs/results.md from the committed comparisons: every figure in it is read from ``bench/results/comparison_*.json``.
+"""Writes docs/results.md from the committed comparisons, with some baselines or with all of them.
+
+Every figure in it is read from ``bench/results/comparison_*.json`` and ``baselines_*.json``.
 
 python -m bench.results_page
 """
@@ -16,6 +18,8 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "bench" / "results"
 DOCUMENT = ROOT / "docs" / "results.md"
 TEMPLATE = Path(__file__).with_name("results.md.jinja")
+# How a comparison names the ratio of a side.
+RATIO_OF = "ratio_"
 SIDES = {"distilled": "ratio", "hard": "ratio_hard", "hard_1": "ratio_hard_1", "random": "ratio_random"}
 NOT_MEASURED = "-"
 
@@ -24,15 +28,24 @@ Comparison = dict[str, Any]
 
 def main() -> None:
     """Write the page."""
-    DOCUMENT.write_text(render(read_comparisons()), encoding="utf-8")
+    DOCUMENT.write_text(render(read_comparisons(), read_baselines()), encoding="utf-8")
 
 
 def read_comparisons() -> list[Comparison]:
     """Return every committed comparison, by file name."""
-    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob("comparison_*.json"))]
+    return _read_all("comparison_*.json")
 
 
-def render(comparisons: list[Comparison]) -> str:
+def read_baselines() -> list[Comparison]:
+    """Return every committed comparison with all baselines, by file name."""
+    return _read_all("baselines_*.json")
+
+
+def _read_all(pattern: str) -> list[Comparison]:
+    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob(pattern))]
+
+
+def render(comparisons: list[Comparison], baselines: list[Comparison]) -> str:
     """Return the page as Markdown."""
     environment = Environment(undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True, autoescape=False)
     template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
@@ -55,7 +68,11 @@ def render(comparisons: list[Comparison]) -> str:
             ],
             [_cost(comparison) for comparison in comparisons],
         ),
-        commands=[_command(comparison) for comparison in comparisons],
+        baselines=_table(
+            ["data", "S x L", "trained on", "sequences", "events", "bytes", "metric", "mean ± std", "of full data"],
+            [row for comparison in baselines for row in _baselines(comparison)],
+        ),
+        commands=[_command(comparison) for comparison in (*comparisons, *baselines)],
     )
 
 
@@ -86,6 +103,21 @@ def _cost(comparison: Comparison) -> list[str]:
         _speed_up(speed_up["ratio"], speed_up["seeds_reached"], comparison["protocol"]["num_seeds"]),
         NOT_MEASURED if break_even is None else f"{break_even:.0f}",
     ]
+
+
+def _baselines(comparison: Comparison) -> list[list[str]]:
+    """One row a side, the best first: how much it holds, and what the student that distilled makes of it."""
+    metric, figures = _metric(comparison), _headline(comparison)
+    ratios = {side: figures[RATIO_OF + side] for side in figures if RATIO_OF + side in figures}
+    ratios["distilled"] = figures[SIDES["distilled"]]
+    best_first = sorted(ratios, key=lambda side: -float(ratios[side][metric]["mean"]))
+    rows = []
+    for side in best_first:
+        held, value = comparison["sides"][side], figures[side][metric]
+        sizes = [f"{held[unit]:,}" for unit in ("sequences", "events", "bytes")]
+        mean = f"{value['mean']:.4g} ± {value['std']:.2g}"
+        rows.append([*_head(comparison), f"`{side}`", *sizes, metric, mean, _interval(ratios[side][metric])])
+    return rows
 
 
 def _head(comparison: Comparison) -> list[str]:

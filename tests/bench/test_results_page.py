@@ -1,16 +1,16 @@
 from __future__ import annotations
 
-from bench.results_page import DOCUMENT, read_comparisons, render
+from bench.results_page import DOCUMENT, read_baselines, read_comparisons, render
 
 
 def test_the_page_holds_the_committed_figures_and_no_others() -> None:
-    assert DOCUMENT.read_text(encoding="utf-8") == render(read_comparisons())
+    assert DOCUMENT.read_text(encoding="utf-8") == render(read_comparisons(), read_baselines())
 
 
 def test_every_comparison_has_a_row_a_cost_and_a_command() -> None:
     comparisons = read_comparisons()
     assert comparisons
-    page = render(comparisons)
+    page = render(comparisons, read_baselines())
     for comparison in comparisons:
         student = next(iter(comparison["students"].values()))
         metric = "perplexity" if comparison["task"] == "language_modeling" else "ndcg@10"
@@ -23,11 +23,11 @@ def test_a_speed_up_says_over_how_many_seeds_it_is() -> None:
     for comparison in read_comparisons():
         found = comparison["students"][comparison["spec"]["student"]["architecture"]]["speedup_to_same_metric"]
         shown = "-" if found["ratio"] is None else f"{found['ratio']:.1f}"
-        assert f"| {shown} ({found['seeds_reached']} of {comparison['protocol']['num_seeds']}) |" in render([comparison])
+        assert f"| {shown} ({found['seeds_reached']} of {comparison['protocol']['num_seeds']}) |" in render([comparison], [])
 
 
 def test_the_head_says_what_the_intervals_leave_out() -> None:
-    head = render([]).partition("## Quality")[0]
+    head = render([], []).partition("## Quality")[0]
     assert "Each row is one distillation, with seed 0." in head
     assert "`teacher.num_steps` steps at most" in head
     assert "dropout is the same on both sides" in head
@@ -39,5 +39,13 @@ def test_figures_were_taken_under_the_protocol_the_page_describes() -> None:
         evaluation = comparison["spec"]["evaluation"]
         assert evaluation["num_seeds"] >= 3
         tried = len(evaluation["lr_factors"])
-        assert tried == 3 or (tried == 2 and f"(two on {comparison['data_set']})" in render([comparison]))
+        assert tried == 3 or (tried == 2 and f"(two on {comparison['data_set']})" in render([comparison], []))
         assert evaluation["hard_draws"] == 4
+
+
+def test_every_side_of_a_comparison_with_baselines_has_a_row() -> None:
+    assert read_baselines()
+    for comparison in read_baselines():
+        page = render([], [comparison])
+        for side in set(comparison["sides"]) - {"full_data"}:
+            assert page.count(f"| `{side}` |") == 1
