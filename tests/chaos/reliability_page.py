@@ -51,7 +51,8 @@ def _summary(rows: list[Row]) -> list[list[str]]:
 def _summarise(fault: Fault, rows: list[Row]) -> list[str]:
     if not rows:
         return [fault.what, str(fault.count), NOT_RUN, *[NONE] * 4]
-    recovery = percentiles(seconds for row in rows for seconds in row.get("recoveries_s", ()))
+    counted = [row for row in rows if row["at"] >= fault.recovers_since]
+    recovery = percentiles(seconds for row in counted for seconds in row.get("recoveries_s", ()))
     return [
         fault.what,
         str(fault.count),

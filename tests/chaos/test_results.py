@@ -35,6 +35,16 @@ def test_results_are_appended_and_summed_on_the_page(tmp_path: Path) -> None:
     assert "two runs held the job at the same time" in page
 
 
+def test_recoveries_of_a_service_that_recovered_in_another_way_count_no_more(tmp_path: Path) -> None:
+    log = tmp_path / "results.jsonl"
+    for seconds in (200.0, 4.0):
+        command = "python -m tests.chaos worker-kills --count 1 --seed 0"
+        append_result(log, "worker-kills", command, 0, 61.0, "abc1234", Outcome(1, recoveries_s=[seconds]))
+    old, new = read_results(log)
+    old["at"] = "2026-11-26T09:00:00+00:00"
+    assert f"| {FAULTS['worker-kills'].what} | 100 | 2 | 0 | 4.0 | 4.0 | 4.0 |" in render([old, new])
+
+
 def test_jobs_that_met_two_faults_count_for_both_and_once_in_the_sum(tmp_path: Path) -> None:
     log = tmp_path / "results.jsonl"
     append_result(log, "fair-share", "python -m tests.chaos fair-share --count 8 --seed 0", 0, 61.0, "abc1234", Outcome(8))
