@@ -5,7 +5,7 @@ so short that only ``FARZI_CHECKPOINT_MAX_SHARE`` keeps their cost down. The fig
 
     python -m bench.checkpoints --data-set ml-100k --data DIRECTORY/u.data --outer-steps 120
 
-It writes ``bench/results/checkpoints.json``; no figures of it are published yet.
+It writes ``bench/results/checkpoints.json``; ``docs/operations.md`` has the figures.
 """
 
 from __future__ import annotations
