@@ -79,5 +79,8 @@ def _needless_of_jobs(session: Session, owned: dict[str, list[str]]) -> list[str
 
 
 def _run_of(key: str) -> tuple[str, int] | None:
-    _, job_id, number, *_ = key.split("/")
-    return (job_id, int(number)) if number.isdigit() else None
+    match key.split("/"):
+        case [_, job_id, number, *_] if number.isdigit():
+            return job_id, int(number)
+        case _:
+            return None

@@ -14,6 +14,8 @@ _KEY = {"key_id": _ID}
 _ENDPOINT = {"endpoint_id": _ID}
 _DELIVERY = {"delivery_id": _ID}
 
+_WHAT_WAS_UPLOADED = {"get_dataset": _DATASET, "get_report": _DATASET, "get_preview": _DATASET}
+
 # By operation and status: the operations that go on, each with its parameters.
 LINKS: dict[tuple[str, str], dict[str, dict[str, str]]] = {
     ("create_dataset", "201"): {
@@ -23,7 +25,7 @@ LINKS: dict[tuple[str, str], dict[str, dict[str, str]]] = {
         "list_uploads": _DATASET,
         "delete_dataset": _DATASET,
     },
-    ("upload_content", "202"): {"get_dataset": _DATASET, "get_report": _DATASET, "get_preview": _DATASET},
+    ("upload_content", "202"): _WHAT_WAS_UPLOADED,
     ("list_datasets", "200"): {
         name: {"dataset_id": _FIRST_ID} for name in ("get_dataset", "get_report", "get_preview", "list_uploads")
     },
@@ -33,7 +35,7 @@ LINKS: dict[tuple[str, str], dict[str, dict[str, str]]] = {
         "complete_upload": _DATASET_OF_UPLOAD,
         "abort_upload": _DATASET_OF_UPLOAD,
     },
-    ("complete_upload", "202"): {"get_dataset": _DATASET, "get_report": _DATASET, "get_preview": _DATASET},
+    ("complete_upload", "202"): _WHAT_WAS_UPLOADED,
     ("create_job", "202"): dict.fromkeys(
         (
             "get_job",

@@ -17,8 +17,11 @@ from app.webhooks.models import DeliveryStatus, DisabledReason, WebhookAttempt, 
 DAY_S = 24 * 3600
 # Of the description only: `app.webhooks.targets` takes URLs apart, and says better what is wrong with one.
 _LABEL = "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
-_PORT = "443|1[1-9][0-9]{2}|[2-9][0-9]{3}|[1-5][0-9]{4}"
-URL_FORM = rf"^https://({_LABEL}\.)+[A-Za-z]{{2,63}}(:({_PORT}))?([/?][A-Za-z0-9/?._~!$&'()*+,;=:@-]*)?$"
+_PORT = (
+    "443|102[4-9]|10[3-9][0-9]|1[1-9][0-9]{2}|[2-9][0-9]{3}"
+    "|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]"
+)
+URL_FORM = rf"^https://({_LABEL}\.)+[A-Za-z]{{2,63}}(:({_PORT}))?([/?]([A-Za-z0-9/?._~!$&'()*+,;=:@-]|%[0-9A-F]{{2}})*)?$"
 
 Url = Annotated[
     str,

@@ -14,12 +14,13 @@ from app.clock import database_now
 from app.datasets.models import Dataset, DatasetStatus
 from app.datasets.service import delete_dataset, finish_deletions, make_content_key
 from app.jobs.endings import release
-from app.jobs.leases import Lease, claim, lock_held
+from app.jobs.leases import lock_held
 from app.jobs.models import Run
 from app.jobs.publishing import publish, store_artifact
 from app.needless_objects import remove_needless_objects
 from app.storage import ObjectStore
 from app.storage_directory import DirectoryStore
+from tests.app.leftovers import begin, put
 from tests.services.rows import add_dataset, add_job
 
 pytestmark = pytest.mark.service
@@ -31,13 +32,6 @@ def store(tmp_path: Path) -> Iterator[ObjectStore]:
     store = DirectoryStore(tmp_path / "objects")
     yield store
     store.close()
-
-
-def put(store: ObjectStore, key: str, directory: Path) -> str:
-    path = directory / "content"
-    path.write_bytes(b"content")
-    store.put_file(key, path)
-    return key
 
 
 def keys_of(store: ObjectStore) -> set[str]:
@@ -105,10 +99,3 @@ def test_a_deletion_that_got_no_further_than_the_rows_is_finished(
     assert finish_deletions(session_factory, store) == 1
     assert keys_of(store) == {kept}
     assert finish_deletions(session_factory, store) == 0
-
-
-def begin(session_factory: sessionmaker[Session], job_id: str) -> Lease:
-    with session_factory.begin() as session:
-        lease = claim(session, job_id, "tests", lease_s=60, max_runs=3)
-    assert lease is not None
-    return lease

@@ -42,13 +42,6 @@ def direct(postgres_url: str) -> Iterator[Sessions]:
 
 
 @pytest.fixture
-def proxy(postgres_url: str) -> Iterator[FaultProxy]:
-    proxy = FaultProxy(f"{make_url(postgres_url).query['host']}/.s.PGSQL.5432")
-    yield proxy
-    proxy.close()
-
-
-@pytest.fixture
 def clock() -> Clock:
     return Clock()
 

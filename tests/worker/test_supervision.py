@@ -50,14 +50,6 @@ def service(tmp_path: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.fixture
-def proxy(postgres_url: str) -> Iterator[FaultProxy]:
-    """The way to the database."""
-    proxy = FaultProxy(f"{make_url(postgres_url).query['host']}/.s.PGSQL.5432")
-    yield proxy
-    proxy.close()
-
-
-@pytest.fixture
 def engine(service: RunningService, proxy: FaultProxy) -> Iterator[Engine]:
     """Connections that go through the proxy."""
     url = make_url(service.settings.resolved_database_url).set(host="127.0.0.1", port=proxy.port, query={})

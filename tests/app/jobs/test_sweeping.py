@@ -12,13 +12,14 @@ from sqlalchemy.orm import Session, sessionmaker
 from app.clock import database_now
 from app.jobs.deletion import delete_job
 from app.jobs.endings import fail, release
-from app.jobs.leases import Lease, claim, lock_held
+from app.jobs.leases import Lease, lock_held
 from app.jobs.models import Job
 from app.jobs.progress import JobWriter
 from app.jobs.publishing import publish, store_artifact
 from app.jobs.sweeping import forget_checkpoints, sweep_runs
 from app.storage import ObjectMissingError, ObjectStore
 from app.storage_directory import DirectoryStore
+from tests.app.leftovers import begin, put
 from tests.services.rows import add_job
 
 NOW = timedelta(0)
@@ -31,24 +32,11 @@ def store(tmp_path: Path) -> Iterator[ObjectStore]:
     store.close()
 
 
-def begin(session_factory: sessionmaker[Session], job_id: str) -> Lease:
-    with session_factory.begin() as session:
-        lease = claim(session, job_id, "tests", lease_s=60, max_runs=3)
-    assert lease is not None
-    return lease
-
-
 def checkpoint(session_factory: sessionmaker[Session], store: ObjectStore, lease: Lease, directory: Path, step: int) -> str:
     key = f"jobs/{lease.job_id}/{lease.token}/checkpoints/{step}/checkpoint.tar"
     put(store, key, directory)
     JobWriter(session_factory, lease).checkpoint(key, step)
     return key
-
-
-def put(store: ObjectStore, key: str, directory: Path) -> None:
-    path = directory / "content"
-    path.write_bytes(b"content")
-    store.put_file(key, path)
 
 
 def is_there(store: ObjectStore, key: str) -> bool:

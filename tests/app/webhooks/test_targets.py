@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from collections.abc import Sequence
 import pytest
 
 from app.webhooks.addresses import is_public
+from app.webhooks.schemas import URL_FORM
 from app.webhooks.targets import NameNotResolvedError, TargetPolicy, TargetRefusedError
 
 HOSTILE_URLS = [
@@ -173,6 +175,17 @@ def test_public_addresses_pass(address: str) -> None:
     assert is_public(address)
     host = f"[{address}]" if ":" in address else address
     assert TargetPolicy().parse(f"https://{host}/x").host == address
+
+
+@pytest.mark.parametrize("port", [1, 80, 443, 444, 1023, 1024, 1100, 9999, 59999, 60000, 65535, 65536])
+def test_the_document_admits_the_ports_that_are_taken(port: int) -> None:
+    url = f"https://hooks.example.com:{port}/a%20b?c=%2F"
+    is_admitted = re.fullmatch(URL_FORM, url) is not None
+    if is_admitted:
+        assert TargetPolicy().parse(url).port == port
+    else:
+        with pytest.raises(TargetRefusedError):
+            TargetPolicy().parse(url)
 
 
 def test_a_name_is_judged_anew_each_time() -> None:
