@@ -98,7 +98,8 @@ def tell(progress: Progress) -> str | None:
 def describe_run(cpu_s: float) -> dict[str, Any]:
     """Return what the figures were computed with."""
     versions = {"python": platform.python_version(), **{name: metadata.version(name) for name in ("farzi", "torch")}}
-    return {"versions": versions, "cpus": os.cpu_count(), "cpu_s": cpu_s}
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return {"versions": versions, "cpus": os.cpu_count(), "gpu": gpu, "cpu_s": cpu_s}
 
 
 def shorten(report: dict[str, Any]) -> dict[str, Any]:

@@ -21,7 +21,8 @@ from typing import Any
 import torch
 
 from bench.data_sets import add_data_arguments, read_data_set
-from farzi_core.comparison_plan import MAX_HARD_BATCH
+from farzi_core.batch_sizes import synthetic_batch_size
+from farzi_core.comparison_plan import hard_batch_size
 from farzi_core.distillation.descent import Distilled
 from farzi_core.distillation.outer_loop import OuterLoop
 from farzi_core.distillation.setting import Setting, prepare_setting
@@ -113,10 +114,10 @@ def train_to_end(setting: Setting, index: int) -> TeacherTraining:
 def judge(setting: Setting, distilled: Distilled, num_students: int, draws: list[int]) -> dict[str, dict[str, Any]]:
     """Return validation of fresh students of the soft tokens and of hard sequences drawn from them."""
     spec = setting.spec
-    sides: dict[str, TrainingData] = {"soft": SoftData.of(distilled.synthetic, spec.inner.batch_size)}
+    sides: dict[str, TrainingData] = {"soft": SoftData.of(distilled.synthetic, synthetic_batch_size(spec))}
     for count in draws:
         events = draw_hard_sequences(distilled.synthetic, count, spec.seed)
-        sides[f"hard_{count}"] = HardData(events, spec.inner.batch_size or min(len(events), MAX_HARD_BATCH))
+        sides[f"hard_{count}"] = HardData(events, hard_batch_size(len(events), spec))
     judged = {}
     for name, data in sides.items():
         trained = [train(setting, distilled, data, seed) for seed in range(num_students)]
@@ -130,6 +131,7 @@ def train(setting: Setting, distilled: Distilled, data: TrainingData, seed: int)
     """Train one fresh student as the comparison does."""
     evaluation = setting.spec.evaluation
     adam = setting.inner_adam(distilled.inner_lr)
+    assert evaluation.max_steps is not None, "a setting has no choices left"
     plan = TrainingPlan(adam, evaluation.max_steps, evaluation.num_validations, evaluation.patience, setting.metric)
     training = StudentTraining(
         setting.student,

@@ -32,17 +32,18 @@ def main() -> None:
 
 
 def read_comparisons() -> list[Comparison]:
-    """Return every committed comparison, by file name."""
+    """Return every committed comparison, by data set and size."""
     return _read_all("comparison_*.json")
 
 
 def read_baselines() -> list[Comparison]:
-    """Return every committed comparison with all baselines, by file name."""
+    """Return every committed comparison with all baselines, by data set and size."""
     return _read_all("baselines_*.json")
 
 
 def _read_all(pattern: str) -> list[Comparison]:
-    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob(pattern))]
+    found = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob(pattern))]
+    return sorted(found, key=lambda comparison: (comparison["data_set"], comparison["size"]["events"]))
 
 
 def render(comparisons: list[Comparison], baselines: list[Comparison]) -> str:
@@ -51,13 +52,15 @@ def render(comparisons: list[Comparison], baselines: list[Comparison]) -> str:
     template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
     return template.render(
         quality=_table(
-            ["data", "S x L", "student", "metric", "full data", *SIDES],
-            [row for comparison in comparisons for row in _quality(comparison)],
+            ["run", "data", "S x L", "of the events", "student", "metric", "full data", *SIDES],
+            [[str(run), *row] for run, comparison in enumerate(comparisons, 1) for row in _quality(comparison)],
         ),
         cost=_table(
             [
+                "run",
                 "data",
                 "S x L",
+                "computed on",
                 "events",
                 "bytes",
                 "distil s",
@@ -66,13 +69,14 @@ def render(comparisons: list[Comparison], baselines: list[Comparison]) -> str:
                 "speed-up to the same (seeds that got there)",
                 "break-even",
             ],
-            [_cost(comparison) for comparison in comparisons],
+            [[str(run), *_cost(comparison)] for run, comparison in enumerate(comparisons, 1)],
         ),
         baselines=_table(
             ["data", "S x L", "trained on", "sequences", "events", "bytes", "metric", "mean ± std", "of full data"],
             [row for comparison in baselines for row in _baselines(comparison)],
         ),
-        commands=[_command(comparison) for comparison in (*comparisons, *baselines)],
+        commands=[_command(comparison) for comparison in comparisons],
+        baseline_commands=[_command(comparison) for comparison in baselines],
     )
 
 
@@ -84,7 +88,8 @@ def _quality(comparison: Comparison) -> list[list[str]]:
         full = student["full_data"][metric]
         ratios = [_interval(student.get(ratio, {}).get(metric)) for ratio in SIDES.values()]
         spread = "" if full["std"] is None else f" ± {full['std']:.2g}"
-        rows.append([*_head(comparison), name, metric, f"{full['mean']:.4g}{spread}", *ratios])
+        share = _percent(comparison["size"], comparison["sides"]["full_data"], "events")
+        rows.append([*_head(comparison), share, name, metric, f"{full['mean']:.4g}{spread}", *ratios])
     return rows
 
 
@@ -95,6 +100,7 @@ def _cost(comparison: Comparison) -> list[str]:
     break_even = comparison["break_even_trainings"]
     return [
         *_head(comparison),
+        comparison.get("gpu") or "a processor",
         _share(size, comparison["sides"]["full_data"], "events"),
         _share(size, comparison["sides"]["full_data"], "bytes"),
         f"{seconds['distil']:.0f}",
@@ -139,7 +145,11 @@ def _metric(comparison: Comparison) -> str:
 
 def _share(size: dict[str, float], training: dict[str, float], unit: str) -> str:
     """Return a size and its share of the training data: some of the runs counted held-out events as well."""
-    return f"{size[unit]:,} ({100 * size[unit] / training[unit]:.3g} %)"
+    return f"{size[unit]:,} ({_percent(size, training, unit)})"
+
+
+def _percent(size: dict[str, float], training: dict[str, float], unit: str) -> str:
+    return f"{100 * size[unit] / training[unit]:.2g} %"
 
 
 def _speed_up(ratio: float | None, seeds_reached: int, seeds: int) -> str:

@@ -161,7 +161,12 @@ class InnerConfig(SpecModel):
         description="Share of the outer steps over which the longest inner loop grows evenly from min_steps to num_steps; null "
         "or 0 draws from the whole range from the start.",
     )
-    batch_size: int | None = Field(None, ge=1, description="Synthetic sequences per inner step; null takes all of them.")
+    batch_size: int | None = Field(
+        None,
+        ge=1,
+        description="Synthetic sequences per step, of inner loops and of students of soft tokens; null takes all of them, or a "
+        "fifth (at least 10) with inputs 'sampled_events'.",
+    )
     lr: float = Field(0.006, gt=0.0, le=1.0, description="Inner Adam learning rate.")
     learn_lr: bool = Field(False, description="Learn the inner learning rate together with the synthetic data.")
     betas: tuple[Beta, Beta] = Field((0.95, 0.975), description="Inner Adam decay rates.")
@@ -226,7 +231,7 @@ class OuterConfig(SpecModel):
         ge=1,
         le=100_000,
         description="Steps for which the fresh student of a validation trains, its best look counts; null takes "
-        "inner.num_steps, and at least 240 with inputs 'sampled_events', where students learn for longer than an inner loop.",
+        "inner.num_steps, and at least 600 with inputs 'sampled_events', where students learn for longer than an inner loop.",
     )
     patience: int | None = Field(
         4, ge=1, description="Stop after this many validations in a row without a better one; null never stops."
@@ -330,8 +335,12 @@ class EvaluationConfig(SpecModel):
         "as many as synthetic ones; 'random_equal_bytes' and 'head_equal_bytes', as many as take their bytes), or synthetic "
         "data of the same form learned by another method, each as long as the distillation itself.",
     )
-    max_steps: int = Field(
-        400, ge=1, le=100_000, description="Longest training on synthetic data; the best step is chosen on validation."
+    max_steps: int | None = Field(
+        None,
+        ge=1,
+        le=100_000,
+        description="Longest training on synthetic data; the best step is chosen on validation. null takes 400, or 1600 with "
+        "inputs 'sampled_events', whose students learn for longer.",
     )
     num_validations: int = Field(
         40, ge=1, le=1000, description="Looks at validation cases per training, on every side; the best one is kept."
@@ -397,7 +406,7 @@ class DistillationSpec(SpecModel):
         if batch_size is not None and batch_size > self.synthetic.num_sequences:
             raise ValueError(
                 f"inner.batch_size={batch_size} is above synthetic.num_sequences={self.synthetic.num_sequences}; "
-                "lower it or use null for all sequences"
+                "lower it or use null"
             )
         return self
 

@@ -5,6 +5,7 @@ Shape letters: S synthetic sequences, L length, D latent width, V vocabulary, B 
 
 from __future__ import annotations
 
+from farzi_core.batch_sizes import synthetic_batch_size
 from farzi_core.comparison_plan import list_sides, list_trainings
 from farzi_core.config import PUBLISHED_DRAWS, DataSummary, DistillationSpec
 from farzi_core.costs import count_params
@@ -32,7 +33,7 @@ def estimate_memory_bytes(spec: DistillationSpec, data: DataSummary) -> int:
     params = count_params(student, data.vocab_size)
     synthetic = spec.synthetic.num_sequences * spec.synthetic.sequence_length * data.vocab_size
     per_event = student.num_layers * _KEPT_WIDTHS * student.hidden_size + _KEPT_SCORES * data.vocab_size
-    inner_batch = spec.inner.batch_size or spec.synthetic.num_sequences
+    inner_batch = synthetic_batch_size(spec)
     inner = inner_batch * spec.synthetic.sequence_length * per_event * _SECOND_ORDER
     real = max(spec.outer.batch_size, spec.teacher.batch_size) * student.max_length * per_event
     window = spec.meta_gradient.num_differentiated(spec.inner.num_steps)

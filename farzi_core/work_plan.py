@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from farzi_core.batch_sizes import synthetic_batch_size
 from farzi_core.comparison_plan import (
     DISTILLED,
     TrainingKey,
@@ -18,7 +19,7 @@ from farzi_core.comparison_plan import (
 )
 from farzi_core.config import Baseline, DataSummary, DistillationSpec, StudentConfig
 from farzi_core.costs import METHOD_FACTORS, MIXED_SHARE, REFERENCE, Calibration, Speed, count_look, count_training_step
-from farzi_core.data_choices import NUM_OUTER_STEPS
+from farzi_core.data_choices import MAX_STUDENT_STEPS, NUM_OUTER_STEPS
 
 LOOKS_PER_VALIDATION = 10
 # What the reader of texts holds out, unless it is told otherwise.
@@ -98,7 +99,7 @@ class StepTimes:
             return self._real_step(student)
         batch = hard_batch_size(num_training_sequences(key.side, spec), spec)
         step = self._training(student, batch, spec.synthetic.sequence_length, soft=self._is_soft(key.side))
-        return step + self._look(student) * _looks_per_step(spec, spec.evaluation.max_steps)
+        return step + self._look(student) * _looks_per_step(spec, _max_student_steps(spec))
 
     def test(self, key: TrainingKey) -> float:
         """The one look at the test cases that ends a training of the comparison."""
@@ -140,7 +141,7 @@ class StepTimes:
     @property
     def _inner_step(self) -> float:
         spec = self._spec
-        batch = spec.inner.batch_size or spec.synthetic.num_sequences
+        batch = synthetic_batch_size(spec)
         return self._training(spec.student, batch, spec.synthetic.sequence_length, soft=True)
 
     @property
@@ -173,9 +174,9 @@ def plan_evaluation(spec: DistillationSpec, times: StepTimes) -> dict[str, float
 
 def expected_synthetic_steps(spec: DistillationSpec) -> int:
     """Return how long a training on synthetic data is expected to be: until patience would run out a second time."""
-    evaluation = spec.evaluation
-    every = max(1, evaluation.max_steps // evaluation.num_validations)
-    return min(evaluation.max_steps, 2 * evaluation.patience * every)
+    evaluation, max_steps = spec.evaluation, _max_student_steps(spec)
+    every = max(1, max_steps // evaluation.num_validations)
+    return min(max_steps, 2 * evaluation.patience * every)
 
 
 def _plan_teachers(spec: DistillationSpec, times: StepTimes) -> float:
@@ -185,6 +186,10 @@ def _plan_teachers(spec: DistillationSpec, times: StepTimes) -> float:
 def _plan_loop(step_s: float, num_steps: int, times: StepTimes) -> float:
     """Return the seconds of a loop over synthetic data, the validation of its start included."""
     return step_s * num_steps + times.validation
+
+
+def _max_student_steps(spec: DistillationSpec) -> int:
+    return spec.evaluation.max_steps or MAX_STUDENT_STEPS["soft_tokens"]
 
 
 def _num_outer_steps(spec: DistillationSpec) -> int:

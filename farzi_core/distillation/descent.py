@@ -19,6 +19,7 @@ from statistics import median
 import torch
 from torch import Tensor
 
+from farzi_core.batch_sizes import synthetic_batch_size
 from farzi_core.distillation.checkpoint import Checkpoint
 from farzi_core.distillation.course import Course, EndedBy
 from farzi_core.distillation.setting import Setting
@@ -227,7 +228,7 @@ class SyntheticDescent:
     def _measure(self, flat: Tensor) -> float:
         """Return the best look of a fresh student trained on the synthetic data of a flat vector."""
         setting, distilled = self._setting, self._distilled(flat)
-        data = SoftData.of(distilled.synthetic, setting.spec.inner.batch_size)
+        data = SoftData.of(distilled.synthetic, synthetic_batch_size(setting.spec))
         return measure_fresh_student(setting, data, distilled.inner_lr)
 
     def _distilled(self, flat: Tensor) -> Distilled:

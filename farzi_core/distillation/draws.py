@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from farzi_core.batch_sizes import synthetic_batch_size
 from farzi_core.distillation.setting import Setting
 from farzi_core.distillation.teachers import TeacherTrajectory
 from farzi_core.evaluation.training import draw_row_numbers, init_on, take_rows
@@ -87,7 +88,7 @@ def make_inner_loss(setting: Setting, step: int, input_events: Tensor | None) ->
         input_events: int64 (S, L), what students are shown instead of the soft tokens; None: the soft tokens.
     """
     spec = setting.spec
-    batch_size = spec.inner.batch_size or spec.synthetic.num_sequences
+    batch_size = synthetic_batch_size(spec)
 
     def inner_loss(params: Params, synthetic: dict[str, Tensor], inner_step: int) -> Tensor:
         generator = derive_generator(spec.seed, "inner_batch", step, inner_step)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from farzi_core.comparison_plan import hard_batch_size
 from farzi_core.distillation.baselines.coresets import pick_random_sequences
 from farzi_core.distillation.setting import Setting
 from farzi_core.distillation.validation import measure_fresh_student
@@ -18,5 +19,5 @@ def measure_random_sequences(setting: Setting) -> float:
     """
     spec = setting.spec
     events = pick_random_sequences(setting, spec.synthetic.num_sequences, spec.synthetic.sequence_length)
-    data = HardData(events.to(setting.device), spec.inner.batch_size or spec.synthetic.num_sequences)
+    data = HardData(events.to(setting.device), hard_batch_size(len(events), spec))
     return measure_fresh_student(setting, data, spec.inner.lr)

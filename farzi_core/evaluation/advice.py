@@ -9,6 +9,7 @@ from __future__ import annotations
 from statistics import median
 from typing import Any
 
+from farzi_core.batch_sizes import synthetic_batch_size
 from farzi_core.comparison_plan import (
     DISTILLED,
     HARD,
@@ -47,7 +48,7 @@ def advise(setting: Setting, comparison: Comparison, distilled: Distilled) -> Ad
     batch_size = hard_batch_size(num_training_sequences(side, spec), spec)
     return {
         "student": student,
-        **_describe(setting, cells[DISTILLED], spec.inner.batch_size or distilled.synthetic.num_sequences),
+        **_describe(setting, cells[DISTILLED], synthetic_batch_size(spec)),
         "inner_lr": distilled.inner_lr,
         HARD_SEQUENCES: {"draws": list_hard_draws(spec)[side], **_describe(setting, cells[side], batch_size)},
     }

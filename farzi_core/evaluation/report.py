@@ -253,7 +253,7 @@ def _describe_noise_protocol(setting: Setting) -> dict[str, str]:
     }
 
 
-def _describe_max_steps(setting: Setting) -> dict[str, int]:
+def _describe_max_steps(setting: Setting) -> dict[str, int | None]:
     spec = setting.spec
     sides = [side for side in list_sides(spec) if trains_as_teacher(side)]
     return {**dict.fromkeys(sides, spec.teacher.num_steps), "others": spec.evaluation.max_steps}

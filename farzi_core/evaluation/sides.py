@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from farzi_core.batch_sizes import synthetic_batch_size
 from farzi_core.comparison_plan import (
     ARGMAX,
     DISTILLED,
@@ -68,13 +69,13 @@ class Sides:
 
     def data(self, side: str) -> TrainingData:
         """Return what students of a side are trained on."""
-        setting, inner = self._setting, self._setting.spec.inner
+        setting = self._setting
         if side == FULL_DATA:
             return real_data(setting)
         if trains_as_teacher(side):
             return replace(real_data(setting), sequences=RealSequences(self._real(side)))
         if side in self._soft:
-            return SoftData.of(self._soft[side].synthetic, inner.batch_size)
+            return SoftData.of(self._soft[side].synthetic, synthetic_batch_size(setting.spec))
         events = self._hard_events(side)
         return HardData(events.to(setting.device), hard_batch_size(len(events), setting.spec))
 
@@ -91,6 +92,7 @@ class Sides:
         if trains_as_teacher(side):
             return real_plan(setting, lr)
         adam = setting.inner_adam(lr)
+        assert evaluation.max_steps is not None, "a setting has no choices left"
         return TrainingPlan(adam, evaluation.max_steps, evaluation.num_validations, evaluation.patience, setting.metric)
 
     def size(self, side: str) -> SideSize:

@@ -72,9 +72,9 @@ class SoftData:
     batch_size: int
 
     @classmethod
-    def of(cls, synthetic: Synthetic, batch_size: int | None) -> SoftData:
-        """Return synthetic data as what a student is trained on; ``batch_size`` None takes all sequences at every step."""
-        return cls(synthetic.probabilities(), synthetic.input_events, batch_size or synthetic.num_sequences)
+    def of(cls, synthetic: Synthetic, batch_size: int) -> SoftData:
+        """Return synthetic data as what a student is trained on, ``batch_size`` sequences at every step."""
+        return cls(synthetic.probabilities(), synthetic.input_events, batch_size)
 
     def loss(self, student: Student, params: Params, generator: torch.Generator) -> Tensor:
         rows = draw_row_numbers(len(self.probabilities), self.batch_size, generator)

@@ -54,13 +54,19 @@ def test_a_start_from_predictions_takes_few_and_small_outer_steps() -> None:
 
 
 def test_students_of_a_validation_train_as_long_as_judged_ones_need() -> None:
-    assert fill_in(standard(), ML_100K).outer.validation_steps == 240
-    longer = standard(inner={"num_steps": 300})
-    assert fill_in(longer, ML_100K).outer.validation_steps == 300
+    assert fill_in(standard(), ML_100K).outer.validation_steps == 600
+    longer = standard(inner={"num_steps": 700})
+    assert fill_in(longer, ML_100K).outer.validation_steps == 700
     soft = standard(synthetic={"inputs": "soft_tokens"})
     assert fill_in(soft, ML_100K).outer.validation_steps == soft.inner.num_steps == 120
     given = standard(outer={"validation_steps": 33})
     assert fill_in(given, ML_100K).outer.validation_steps == 33
+
+
+def test_students_of_predictions_behind_events_may_train_for_longer() -> None:
+    assert fill_in(standard(), ML_100K).evaluation.max_steps == 1600
+    assert fill_in(standard(synthetic={"inputs": "soft_tokens"}), ML_100K).evaluation.max_steps == 400
+    assert fill_in(standard(evaluation={"max_steps": 50}), ML_100K).evaluation.max_steps == 50
 
 
 def test_what_a_spec_says_stays() -> None:

@@ -16,7 +16,7 @@ from tests.farzi_core.markov import interactions, tiny_spec
     [
         (tiny_spec(), 6),
         (tiny_spec(outer={"validation_steps": 11}), 11),
-        (tiny_spec(synthetic={"inputs": "sampled_events"}), 240),
+        (tiny_spec(synthetic={"inputs": "sampled_events"}), 600),
     ],
 )
 def test_a_fresh_student_trains_for_the_steps_of_a_validation(
