@@ -1,8 +1,8 @@
 """A stack of tensors in pinned host memory, copied while the device computes.
 
 Copies run on a stream of their own; the tensor that is popped next is on its way back before it is asked for. On a CPU there
-is nothing to offload from, and the engine keeps tensors where they are. Tests run only this second case, ``python -m bench.gpu``
-the first.
+is nothing to offload from, and the engine keeps tensors where they are. Tests run only this second case, and
+``python -m bench.gpu`` the first.
 """
 
 from __future__ import annotations
