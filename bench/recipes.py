@@ -22,7 +22,7 @@ import torch
 
 from bench.data_sets import add_data_arguments, read_data_set
 from farzi_core.batch_sizes import synthetic_batch_size
-from farzi_core.comparison_plan import hard_batch_size
+from farzi_core.comparison_plan import DISTILLED, HARD, hard_batch_size, max_training_steps
 from farzi_core.distillation.descent import Distilled
 from farzi_core.distillation.outer_loop import OuterLoop
 from farzi_core.distillation.setting import Setting, prepare_setting
@@ -131,8 +131,10 @@ def train(setting: Setting, distilled: Distilled, data: TrainingData, seed: int)
     """Train one fresh student as the comparison does."""
     evaluation = setting.spec.evaluation
     adam = setting.inner_adam(distilled.inner_lr)
-    assert evaluation.max_steps is not None, "a setting has no choices left"
-    plan = TrainingPlan(adam, evaluation.max_steps, evaluation.num_validations, evaluation.patience, setting.metric)
+    side = DISTILLED if isinstance(data, SoftData) else HARD
+    plan = TrainingPlan(
+        adam, max_training_steps(side, setting.spec), evaluation.num_validations, evaluation.patience, setting.metric
+    )
     training = StudentTraining(
         setting.student,
         data,

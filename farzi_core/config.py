@@ -339,8 +339,8 @@ class EvaluationConfig(SpecModel):
         None,
         ge=1,
         le=100_000,
-        description="Longest training on synthetic data; the best step is chosen on validation. null takes 400, or 1600 with "
-        "inputs 'sampled_events', whose students learn for longer.",
+        description="Longest training on synthetic data; the best step is chosen on validation. null takes 400, and 1600 "
+        "for soft tokens behind 'sampled_events', whose students learn for longer.",
     )
     num_validations: int = Field(
         40, ge=1, le=1000, description="Looks at validation cases per training, on every side; the best one is kept."

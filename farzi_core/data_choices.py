@@ -20,7 +20,6 @@ OUTER_LR: dict[Inputs, float] = {"soft_tokens": 0.02, "sampled_events": 0.01}
 # Students of predictions behind events were best after 525 to 1,170 steps on a fifth of the sequences each, of soft tokens
 # within an inner loop's length. A student stopped sooner says which data are learned fast, not which are worth most.
 MIN_VALIDATION_STEPS: dict[Inputs, int] = {"soft_tokens": 1, "sampled_events": 600}
-MAX_STUDENT_STEPS: dict[Inputs, int] = {"soft_tokens": 400, "sampled_events": 1600}
 
 
 def fill_in(spec: DistillationSpec, data: DataSummary) -> DistillationSpec:
@@ -32,10 +31,8 @@ def fill_in(spec: DistillationSpec, data: DataSummary) -> DistillationSpec:
         "lr": spec.outer.lr or OUTER_LR[inputs],
         "validation_steps": spec.outer.validation_steps or max(spec.inner.num_steps, MIN_VALIDATION_STEPS[inputs]),
     }
-    max_steps = spec.evaluation.max_steps or MAX_STUDENT_STEPS[inputs]
     return spec.model_copy(
         update={
-            "evaluation": spec.evaluation.model_copy(update={"max_steps": max_steps}),
             "outer": spec.outer.model_copy(update=outer),
             "synthetic": spec.synthetic.model_copy(update={"inputs": inputs}),
             "teacher": spec.teacher.model_copy(update={"num_trajectories": teachers}),

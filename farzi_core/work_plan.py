@@ -9,17 +9,18 @@ from dataclasses import dataclass
 
 from farzi_core.batch_sizes import synthetic_batch_size
 from farzi_core.comparison_plan import (
-    DISTILLED,
     TrainingKey,
     hard_batch_size,
+    is_soft,
     list_learned_baselines,
     list_trainings,
+    max_training_steps,
     num_training_sequences,
     trains_as_teacher,
 )
 from farzi_core.config import Baseline, DataSummary, DistillationSpec, StudentConfig
 from farzi_core.costs import METHOD_FACTORS, MIXED_SHARE, REFERENCE, Calibration, Speed, count_look, count_training_step
-from farzi_core.data_choices import MAX_STUDENT_STEPS, NUM_OUTER_STEPS
+from farzi_core.data_choices import NUM_OUTER_STEPS
 
 LOOKS_PER_VALIDATION = 10
 # What the reader of texts holds out, unless it is told otherwise.
@@ -97,9 +98,10 @@ class StepTimes:
         spec, student = self._spec, self._student(key)
         if trains_as_teacher(key.side):
             return self._real_step(student)
-        batch = hard_batch_size(num_training_sequences(key.side, spec), spec)
-        step = self._training(student, batch, spec.synthetic.sequence_length, soft=self._is_soft(key.side))
-        return step + self._look(student) * _looks_per_step(spec, _max_student_steps(spec))
+        soft, num_sequences = is_soft(key.side), num_training_sequences(key.side, spec)
+        batch = synthetic_batch_size(spec) if soft else hard_batch_size(num_sequences, spec)
+        step = self._training(student, batch, spec.synthetic.sequence_length, soft=soft)
+        return step + self._look(student) * _looks_per_step(spec, max_training_steps(key.side, spec))
 
     def test(self, key: TrainingKey) -> float:
         """The one look at the test cases that ends a training of the comparison."""
@@ -120,9 +122,6 @@ class StepTimes:
 
     def _speed(self, student: StudentConfig) -> Speed:
         return self._calibration.speeds[student.architecture]
-
-    def _is_soft(self, side: str) -> bool:
-        return side == DISTILLED or side in list_learned_baselines(self._spec)
 
     def _training(self, student: StudentConfig, batch: int, length: int, *, soft: bool) -> float:
         work = count_training_step(student, self._size.vocab_size, batch, length, soft=soft)
@@ -172,9 +171,11 @@ def plan_evaluation(spec: DistillationSpec, times: StepTimes) -> dict[str, float
     }
 
 
-def expected_synthetic_steps(spec: DistillationSpec) -> int:
-    """Return how long a training on synthetic data is expected to be: until patience would run out a second time."""
-    evaluation, max_steps = spec.evaluation, _max_student_steps(spec)
+def expected_steps(side: str, spec: DistillationSpec) -> int:
+    """Return how long a side's trainings are expected to be: on synthetic data until patience would run out a second time."""
+    evaluation, max_steps = spec.evaluation, max_training_steps(side, spec)
+    if trains_as_teacher(side):
+        return max_steps
     every = max(1, max_steps // evaluation.num_validations)
     return min(max_steps, 2 * evaluation.patience * every)
 
@@ -186,10 +187,6 @@ def _plan_teachers(spec: DistillationSpec, times: StepTimes) -> float:
 def _plan_loop(step_s: float, num_steps: int, times: StepTimes) -> float:
     """Return the seconds of a loop over synthetic data, the validation of its start included."""
     return step_s * num_steps + times.validation
-
-
-def _max_student_steps(spec: DistillationSpec) -> int:
-    return spec.evaluation.max_steps or MAX_STUDENT_STEPS["soft_tokens"]
 
 
 def _num_outer_steps(spec: DistillationSpec) -> int:
@@ -206,8 +203,7 @@ def _plan_judging(spec: DistillationSpec, times: StepTimes) -> dict[str, float]:
         for name in list_learned_baselines(spec)
     }
     for key in list_trainings(spec):
-        num_steps = spec.teacher.num_steps if trains_as_teacher(key.side) else expected_synthetic_steps(spec)
-        planned[key.name] = times.comparison_step(key) * num_steps + times.test(key)
+        planned[key.name] = times.comparison_step(key) * expected_steps(key.side, spec) + times.test(key)
     return planned
 
 

@@ -20,6 +20,7 @@ from farzi_core.comparison_plan import (
     choose_headline,
     list_learned_baselines,
     list_sides,
+    max_training_steps,
     noisy,
     trains_as_teacher,
 )
@@ -253,10 +254,12 @@ def _describe_noise_protocol(setting: Setting) -> dict[str, str]:
     }
 
 
-def _describe_max_steps(setting: Setting) -> dict[str, int | None]:
+def _describe_max_steps(setting: Setting) -> dict[str, int]:
+    """Return the longest training of every side that differs from that of hard sequences, which stands for the others."""
     spec = setting.spec
-    sides = [side for side in list_sides(spec) if trains_as_teacher(side)]
-    return {**dict.fromkeys(sides, spec.teacher.num_steps), "others": spec.evaluation.max_steps}
+    others = max_training_steps(HARD, spec)
+    steps = {side: max_training_steps(side, spec) for side in list_sides(spec)}
+    return {**{side: most for side, most in steps.items() if trains_as_teacher(side) or most != others}, "others": others}
 
 
 def _describe_baselines(setting: Setting) -> dict[str, str]:

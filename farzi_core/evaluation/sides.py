@@ -25,6 +25,7 @@ from farzi_core.comparison_plan import (
     HEAD_EQUAL_BYTES,
     hard_batch_size,
     list_hard_draws,
+    max_training_steps,
     noisy,
     trains_as_teacher,
     without_noise,
@@ -92,8 +93,8 @@ class Sides:
         if trains_as_teacher(side):
             return real_plan(setting, lr)
         adam = setting.inner_adam(lr)
-        assert evaluation.max_steps is not None, "a setting has no choices left"
-        return TrainingPlan(adam, evaluation.max_steps, evaluation.num_validations, evaluation.patience, setting.metric)
+        max_steps = max_training_steps(side, self._setting.spec)
+        return TrainingPlan(adam, max_steps, evaluation.num_validations, evaluation.patience, setting.metric)
 
     def size(self, side: str) -> SideSize:
         """Return how much a side holds."""

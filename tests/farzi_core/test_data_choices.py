@@ -63,12 +63,6 @@ def test_students_of_a_validation_train_as_long_as_judged_ones_need() -> None:
     assert fill_in(given, ML_100K).outer.validation_steps == 33
 
 
-def test_students_of_predictions_behind_events_may_train_for_longer() -> None:
-    assert fill_in(standard(), ML_100K).evaluation.max_steps == 1600
-    assert fill_in(standard(synthetic={"inputs": "soft_tokens"}), ML_100K).evaluation.max_steps == 400
-    assert fill_in(standard(evaluation={"max_steps": 50}), ML_100K).evaluation.max_steps == 50
-
-
 def test_what_a_spec_says_stays() -> None:
     assert chosen(standard(synthetic={"inputs": "soft_tokens"}), ML_100K) == ("soft_tokens", 1)
     assert chosen(standard(teacher={"num_trajectories": 2}), ML_100K) == ("sampled_events", 2)

@@ -9,6 +9,7 @@ from farzi_core.config import TASK_ARCHITECTURES, DataSummary, Task
 from farzi_core.data_choices import fill_in
 from farzi_core.errors import ConfigError
 from farzi_core.presets import PRESET_NAMES, get_preset, resolve_spec
+from farzi_core.work_plan import StepTimes, WorkSize, plan_distillation
 
 TASKS: tuple[Task, ...] = get_args(Task)
 
@@ -31,8 +32,9 @@ def test_every_preset_is_a_valid_spec_of_its_task(task: Task, name: str) -> None
 )
 def test_presets_rise_in_cost(data: DataSummary) -> None:
     presets = [fill_in(get_preset(data.task, name), data) for name in PRESET_NAMES]
-    outer_steps = [preset.outer.num_steps or 0 for preset in presets]
-    assert 0 < outer_steps[0] < outer_steps[1] < outer_steps[2]
+    size = WorkSize(data.vocab_size, 4000, 4000, is_text=data.task == "language_modeling")
+    seconds = [sum(plan_distillation(preset, StepTimes(preset, size)).values()) for preset in presets]
+    assert 0.0 < 1.5 * seconds[0] < seconds[1] < seconds[2] / 1.5
     sizes = [preset.synthetic.num_sequences for preset in presets]
     assert sizes == sorted(sizes)
 

@@ -12,7 +12,7 @@ from farzi_core.calibration import fit_non_negative, measure_machine
 from farzi_core.config import LEARNED_BASELINES, Architecture, Baseline, DistillationSpec
 from farzi_core.costs import Calibration
 from farzi_core.presets import get_preset, resolve_spec
-from farzi_core.work_plan import StepTimes, WorkSize, expected_synthetic_steps, plan_distillation, plan_evaluation
+from farzi_core.work_plan import StepTimes, WorkSize, expected_steps, plan_distillation, plan_evaluation
 
 SIZE = WorkSize(vocab_size=100, num_validation_cases=100, num_test_cases=200, is_text=False)
 QUICK = get_preset("sequential_recommendation", "quick")
@@ -91,9 +91,10 @@ def test_the_plan_names_every_piece_of_work() -> None:
 
 def test_expected_steps_are_bounded_by_the_longest_training() -> None:
     evaluation = QUICK.evaluation.model_copy(update={"max_steps": 400, "num_validations": 40, "patience": 5})
-    assert expected_synthetic_steps(QUICK.model_copy(update={"evaluation": evaluation})) == 100
+    assert expected_steps("hard", QUICK.model_copy(update={"evaluation": evaluation})) == 100
     impatient = evaluation.model_copy(update={"patience": 1000})
-    assert expected_synthetic_steps(QUICK.model_copy(update={"evaluation": impatient})) == 400
+    assert expected_steps("distilled", QUICK.model_copy(update={"evaluation": impatient})) == 400
+    assert expected_steps("full_data", QUICK) == QUICK.teacher.num_steps
 
 
 def test_a_machine_is_measured_and_its_speeds_read_back() -> None:
