@@ -96,7 +96,6 @@ def _quality(comparison: Comparison) -> list[list[str]]:
 def _cost(comparison: Comparison) -> list[str]:
     """What the summary weighs and what it saves, for the student that distilled."""
     size, seconds = comparison["size"], comparison["seconds"]
-    speed_up = _headline(comparison)["speedup_to_same_metric"]
     break_even = comparison["break_even_trainings"]
     return [
         *_head(comparison),
@@ -106,7 +105,7 @@ def _cost(comparison: Comparison) -> list[str]:
         f"{seconds['distil']:.0f}",
         f"{seconds['train_full_data']:.1f}",
         f"{seconds['train_distilled']:.1f}",
-        _speed_up(speed_up["ratio"], speed_up["seeds_reached"], comparison["protocol"]["num_seeds"]),
+        _speed_up(comparison),
         NOT_MEASURED if break_even is None else f"{break_even:.0f}",
     ]
 
@@ -149,11 +148,16 @@ def _share(size: dict[str, float], training: dict[str, float], unit: str) -> str
 
 
 def _percent(size: dict[str, float], training: dict[str, float], unit: str) -> str:
-    return f"{100 * size[unit] / training[unit]:.2g} %"
+    percent = 100 * size[unit] / training[unit]
+    return f"{percent:.2g} %" if percent < 100 else f"{percent:,.0f} %"
 
 
-def _speed_up(ratio: float | None, seeds_reached: int, seeds: int) -> str:
-    counted = f"({seeds_reached} of {seeds})"
+def _speed_up(comparison: Comparison) -> str:
+    """Return the speed-up and over what it is: an earlier rule left out the seeds on which the summary's student was better."""
+    found, seeds = _headline(comparison)["speedup_to_same_metric"], comparison["protocol"]["num_seeds"]
+    ratio, reached = found["ratio"], found["seeds_reached"]
+    left_out = reached < seeds and "ends up worse" not in comparison["protocol"].get("speedup_to_same_metric", "")
+    counted = f"({reached} of {seeds}{' alone' if left_out else ''})"
     return f"{NOT_MEASURED} {counted}" if ratio is None else f"{ratio:.1f} {counted}"
 
 

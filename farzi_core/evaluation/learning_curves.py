@@ -31,53 +31,51 @@ def describe_curves(curves: Sequence[Curve]) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class SpeedUp:
-    """How much sooner ours reach their best validation value than the reference does.
+    """How much sooner ours reach a validation value that both reach: seed by seed the best of whichever ends up worse.
 
     Attributes:
-        seconds: mean seconds of training until our best look.
-        reference_seconds: mean seconds of the reference until its first look at least as good; None where it never is.
-        ratio: reference over ours, over the seeds whose reference gets there; None where none does. Seeds whose reference
-            never does are left out, though ours were better there: with fewer than all it is rather too low.
-        seeds_reached: how many references get there.
+        seconds: mean seconds of training until our first look that is as good.
+        reference_seconds: the same of the reference.
+        ratio: reference over ours; None where ours take no time.
+        seeds_reached: how many references get as far as ours; with the others it is ours that end up better.
         seeds: of how many.
     """
 
     seconds: float
-    reference_seconds: float | None
+    reference_seconds: float
     ratio: float | None
     seeds_reached: int
     seeds: int
 
 
 def measure_speed_up(ours: Sequence[Curve], reference: Sequence[Curve], is_better: IsBetter) -> SpeedUp:
-    """Compare seed by seed: the time to our best look with the reference's time to its first look that is as good.
+    """Compare seed by seed the times to the first look as good as the best of whichever ends up worse.
 
     Args:
-        ours: looks of each seed.
+        ours: looks of each seed, at least one of each.
         reference: looks of each seed of what is compared with.
         is_better: whether its first value is better than its second.
     """
-    best = [_best_look(curve, is_better) for curve in ours]
-    pairs = [
-        (look.train_s, reached.train_s)
-        for look, curve in zip(best, reference, strict=False)
-        if (reached := _first_as_good(curve, look.value, is_better)) is not None
-    ]
-    seconds = float(np.mean([look.train_s for look in best]))
-    if not pairs:
-        return SpeedUp(seconds, None, None, 0, len(best))
-    own_s, reference_s = np.sum(pairs, axis=0)
-    ratio = float(reference_s / own_s) if own_s > 0 else None
-    return SpeedUp(seconds, float(reference_s / len(pairs)), ratio, len(pairs), len(best))
+    seconds, num_reached = [], 0
+    for own, other in zip(ours, reference, strict=True):
+        best, others_best = _best_value(own, is_better), _best_value(other, is_better)
+        is_reached = not is_better(best, others_best)
+        value = best if is_reached else others_best
+        seconds.append([_time_to(curve, value, is_better) for curve in (own, other)])
+        num_reached += is_reached
+    own_s, other_s = np.mean(seconds, axis=0)
+    ratio = float(other_s / own_s) if own_s > 0 else None
+    return SpeedUp(float(own_s), float(other_s), ratio, num_reached, len(seconds))
 
 
-def _best_look(curve: Curve, is_better: IsBetter) -> Look:
-    best = curve[0]
+def _best_value(curve: Curve, is_better: IsBetter) -> float:
+    best = curve[0].value
     for look in curve[1:]:
-        if is_better(look.value, best.value):
-            best = look
+        if is_better(look.value, best):
+            best = look.value
     return best
 
 
-def _first_as_good(curve: Curve, value: float, is_better: IsBetter) -> Look | None:
-    return next((look for look in curve if not is_better(value, look.value)), None)
+def _time_to(curve: Curve, value: float, is_better: IsBetter) -> float:
+    """Return the seconds of the first look that is as good as ``value``, which one is."""
+    return next(look.train_s for look in curve if not is_better(value, look.value))

@@ -231,9 +231,9 @@ def _describe_protocol(setting: Setting) -> dict[str, Any]:
             "training to the chosen step, looks at validation not counted; distil counts teachers, the start and the outer loop"
         ),
         "speedup_to_same_metric": (
-            "seconds of a full-data training to its first look as good as the best of the training on the summary, over the "
-            "seconds of the latter to that best look; seed by seed, over those seeds (seeds_reached) whose full-data training "
-            "gets there. The others are left out: there the summary's student was the better one on validation"
+            "seconds of training on full data over seconds of training on the summary, each to its first look at validation "
+            "as good as the best of whichever ends up worse, seed by seed; seeds_reached: how many full-data trainings got as "
+            "far as the summary's. With the others the summary's student was the better one on validation"
         ),
         "inputs": _INPUTS[spec.synthetic.inputs],
         "bytes": f"every tensor of the synthetic data; real data counted as {BYTES_PER_EVENT} bytes an event",

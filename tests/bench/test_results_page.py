@@ -23,7 +23,13 @@ def test_a_speed_up_says_over_how_many_seeds_it_is() -> None:
     for comparison in read_comparisons():
         found = comparison["students"][comparison["spec"]["student"]["architecture"]]["speedup_to_same_metric"]
         shown = "-" if found["ratio"] is None else f"{found['ratio']:.1f}"
-        assert f"| {shown} ({found['seeds_reached']} of {comparison['protocol']['num_seeds']}) |" in render([comparison], [])
+        reached, seeds = found["seeds_reached"], comparison["protocol"]["num_seeds"]
+        left_out = (
+            " alone"
+            if reached < seeds and "ends up worse" not in comparison["protocol"].get("speedup_to_same_metric", "")
+            else ""
+        )
+        assert f"| {shown} ({reached} of {seeds}{left_out}) |" in render([comparison], [])
 
 
 def test_the_head_says_what_the_intervals_leave_out() -> None:

@@ -45,7 +45,15 @@ def test_seeds_are_compared_pair_by_pair() -> None:
     assert (found.seeds_reached, found.seeds) == (2, 2)
 
 
-def test_a_reference_that_never_gets_there_has_no_ratio() -> None:
-    assert measure_speed_up([curve(0.5)], [curve(0.1, 0.4)], plan("mrr")).ratio is None
-    partly = measure_speed_up([curve(0.5), curve(0.5)], [curve(0.1), curve(0.5, seconds=4.0)], plan("mrr"))
-    assert (partly.ratio, partly.seeds_reached, partly.seeds) == (4.0, 1, 2)
+def test_where_ours_end_up_better_the_reference_says_how_good_is_good_enough() -> None:
+    ours = [curve(0.3, 0.4, 0.5)]
+    reference = [curve(0.1, 0.4, 0.2, seconds=8.0)]
+    found = measure_speed_up(ours, reference, plan("mrr"))
+    assert asdict(found) == {"seconds": 2.0, "reference_seconds": 16.0, "ratio": 8.0, "seeds_reached": 0, "seeds": 1}
+    partly = measure_speed_up([*ours, curve(0.5)], [*reference, curve(0.5, seconds=5.0)], plan("mrr"))
+    assert (partly.ratio, partly.seeds_reached, partly.seeds) == (21.0 / 3.0, 1, 2)
+
+
+def test_a_value_that_both_have_at_their_first_look_is_reached_there() -> None:
+    found = measure_speed_up([curve(0.5, 0.1)], [curve(0.5, 0.2, seconds=3.0)], plan("mrr"))
+    assert (found.ratio, found.seeds_reached) == (3.0, 1)

@@ -116,15 +116,16 @@ def test_the_speed_up_can_be_computed_from_the_curves(judged: Judged) -> None:
     _, _, _, report = judged
     student = report["students"]["sasrec"]
     found = student["speedup_to_same_metric"]
-    own_s, reference_s = [], []
+    own_s: list[float] = []
+    full_s: list[float] = []
+    num_reached = 0
     for ours, full in zip(student["curves"]["distilled"], student["curves"]["full_data"], strict=True):
-        best = max(ours["validation"])
-        reached = [s for s, value in zip(full["seconds"], full["validation"], strict=True) if value >= best]
-        if reached:
-            own_s.append(ours["seconds"][ours["validation"].index(best)])
-            reference_s.append(reached[0])
-    assert (found["seeds_reached"], found["seeds"]) == (len(own_s), 2)
-    assert found["ratio"] == (pytest.approx(sum(reference_s) / sum(own_s)) if own_s else None)
+        worse = min(max(ours["validation"]), max(full["validation"]))
+        for curve, seconds in ((ours, own_s), (full, full_s)):
+            seconds.append(next(s for s, value in zip(curve["seconds"], curve["validation"], strict=True) if value >= worse))
+        num_reached += max(full["validation"]) >= max(ours["validation"])
+    assert (found["seeds_reached"], found["seeds"]) == (num_reached, 2)
+    assert found["ratio"] == pytest.approx(sum(full_s) / sum(own_s))
 
 
 def test_every_architecture_is_compared_with_itself(judged: Judged) -> None:
@@ -219,7 +220,9 @@ def test_the_page_says_how_many_seeds_the_speed_up_is_over(judged: Judged, tmp_p
     found = {"seconds": 1.0, "reference_seconds": 3.0, "ratio": 3.0, "seeds_reached": 1, "seeds": 2}
     altered = {**report, "students": {**report["students"], "sasrec": {**student, "speedup_to_same_metric": found}}}
     page = write((setting, comparison, distilled, altered), tmp_path, History())
-    assert "which 1 of 2 students on the full data reached (the ratio is over these alone)" in page
+    assert "1 of 2 students on the full data got as far as the summary&#39;s in the end" in page or (
+        "1 of 2 students on the full data got as far as the summary's in the end" in page
+    )
 
 
 def test_one_student_has_no_deviation(tmp_path: Path) -> None:
