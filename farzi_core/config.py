@@ -152,10 +152,19 @@ class InnerConfig(SpecModel):
     meta-gradient that means anything.
     """
 
-    num_steps: int = Field(
-        120, ge=1, le=10_000, description="Longest inner loop T; its length varies between min_steps and this."
+    num_steps: int | None = Field(
+        None,
+        ge=1,
+        le=10_000,
+        description="Longest inner loop T; its length varies between min_steps and this. null takes 120, or 600 with inputs "
+        "'sampled_events', whose students learn for longer.",
     )
-    min_steps: int = Field(30, ge=1, le=10_000, description="Shortest inner loop.")
+    min_steps: int | None = Field(
+        None,
+        ge=1,
+        le=10_000,
+        description="Shortest inner loop; null takes 30, or 120 with inputs 'sampled_events', and at most num_steps.",
+    )
     growth: Share | None = Field(
         None,
         description="Share of the outer steps over which the longest inner loop grows evenly from min_steps to num_steps; null "
@@ -180,7 +189,7 @@ class InnerConfig(SpecModel):
 
     @model_validator(mode="after")
     def _range_is_ordered(self) -> InnerConfig:
-        if self.min_steps > self.num_steps:
+        if self.min_steps is not None and self.num_steps is not None and self.min_steps > self.num_steps:
             raise ValueError(
                 f"min_steps={self.min_steps} is above num_steps={self.num_steps}; lower min_steps or raise num_steps"
             )
@@ -194,7 +203,7 @@ class OuterConfig(SpecModel):
         None,
         ge=1,
         le=1_000_000,
-        description="Outer steps; each costs one inner loop and its reverse sweep. null takes 450, or 60 with inputs "
+        description="Outer steps; each costs one inner loop and its reverse sweep. null takes 450, or 90 with inputs "
         "'sampled_events', whose start more steps hardly improve.",
     )
     batch_size: int = Field(128, ge=1, le=65_536, description="Real sequences per outer loss.")
@@ -202,7 +211,7 @@ class OuterConfig(SpecModel):
         None,
         gt=0.0,
         le=10.0,
-        description="Outer learning rate, decayed to 0 by a cosine; null takes 0.02, or 0.01 with inputs 'sampled_events'.",
+        description="Outer learning rate, decayed to 0 by a cosine; null takes 0.02, or 0.005 with inputs 'sampled_events'.",
     )
     clip_norm: float | Literal["median"] | None = Field(
         "median", description="Largest meta-gradient norm; 'median' follows the running median of the last 50 steps."

@@ -9,7 +9,7 @@ from farzi_core.batch_sizes import synthetic_batch_size
 from farzi_core.comparison_plan import list_sides, list_trainings
 from farzi_core.config import PUBLISHED_DRAWS, DataSummary, DistillationSpec
 from farzi_core.costs import count_params
-from farzi_core.data_choices import NUM_OUTER_STEPS
+from farzi_core.data_choices import NUM_OUTER_STEPS, inner_steps
 
 # An event id, in memory and in the files.
 BYTES_PER_EVENT = 4
@@ -36,7 +36,7 @@ def estimate_memory_bytes(spec: DistillationSpec, data: DataSummary) -> int:
     inner_batch = synthetic_batch_size(spec)
     inner = inner_batch * spec.synthetic.sequence_length * per_event * _SECOND_ORDER
     real = max(spec.outer.batch_size, spec.teacher.batch_size) * student.max_length * per_event
-    window = spec.meta_gradient.num_differentiated(spec.inner.num_steps)
+    window = spec.meta_gradient.num_differentiated(inner_steps(spec)[1])
     kept = window if spec.meta_gradient.method in {"stored", "truncated", "published"} else 2 * window**0.5
     states = params * (8 + 4 * kept)
     look = 2**24 * 2

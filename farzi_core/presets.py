@@ -21,7 +21,8 @@ _LANGUAGE: dict[str, Any] = {
     # A hundred sequences were too few: perplexity 2.5 times that of full data on Penn Treebank, 400 reach 1.0 to 1.3 times.
     "synthetic": {"num_sequences": 400, "latent_dim": 64, "inputs": None},
     # A start from predictions was as good after ten outer steps as after sixty, and no better after either.
-    "outer": {"num_steps": 10, "validate_every": 5},
+    "inner": {"num_steps": 120, "min_steps": 30},
+    "outer": {"num_steps": 10, "lr": 0.01, "validate_every": 5},
     # A look costs windows x length x V: a few thousand events are enough to choose a step by. Students of predictions behind
     # events go on learning for more than a thousand steps.
     "evaluation": {"max_validation_cases": 200, "max_steps": 2000},

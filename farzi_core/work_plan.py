@@ -20,7 +20,7 @@ from farzi_core.comparison_plan import (
 )
 from farzi_core.config import Baseline, DataSummary, DistillationSpec, StudentConfig
 from farzi_core.costs import METHOD_FACTORS, MIXED_SHARE, REFERENCE, Calibration, Speed, count_look, count_training_step
-from farzi_core.data_choices import NUM_OUTER_STEPS
+from farzi_core.data_choices import NUM_OUTER_STEPS, inner_steps
 
 LOOKS_PER_VALIDATION = 10
 # What the reader of texts holds out, unless it is told otherwise.
@@ -67,7 +67,7 @@ class StepTimes:
         """The mean outer step, its share of a validation included."""
         spec = self._spec
         num_steps = _mean_inner_steps(spec)
-        window = min(num_steps, spec.meta_gradient.num_differentiated(spec.inner.num_steps))
+        window = min(num_steps, spec.meta_gradient.num_differentiated(inner_steps(spec)[1]))
         reverse = self._speed(spec.student).reverse_factor * METHOD_FACTORS.get(spec.meta_gradient.method, 1.0)
         return self._inner_step * (num_steps + reverse * window) + self._real_batch + self._validation_share
 
@@ -75,14 +75,14 @@ class StepTimes:
     def validation(self) -> float:
         """One validation of the outer loop."""
         spec = self._spec
-        num_steps = spec.outer.validation_steps or spec.inner.num_steps
+        num_steps = spec.outer.validation_steps or inner_steps(spec)[1]
         return self._inner_step * num_steps + LOOKS_PER_VALIDATION * self._look(spec.student)
 
     def baseline_step(self, baseline: Baseline) -> float:
         """The mean outer step of a learned baseline."""
         spec = self._spec
         num_steps, reverse = _mean_inner_steps(spec), self._speed(spec.student).reverse_factor
-        window = min(num_steps, spec.meta_gradient.num_differentiated(spec.inner.num_steps))
+        window = min(num_steps, spec.meta_gradient.num_differentiated(inner_steps(spec)[1]))
         # In inner steps; trajectory_matching alone has no real batch.
         num_inner = {
             "gradient_matching": _mean_longest_inner_loop(spec) / 2 + MIXED_SHARE * reverse,
@@ -209,13 +209,13 @@ def _plan_judging(spec: DistillationSpec, times: StepTimes) -> dict[str, float]:
 
 def _mean_inner_steps(spec: DistillationSpec) -> float:
     """Return the mean T over the outer loop."""
-    return (spec.inner.min_steps + _mean_longest_inner_loop(spec)) / 2
+    return (inner_steps(spec)[0] + _mean_longest_inner_loop(spec)) / 2
 
 
 def _mean_longest_inner_loop(spec: DistillationSpec) -> float:
     """Return the mean of the largest T over the outer loop: while it grows, it is halfway between its ends on average."""
-    inner = spec.inner
-    return inner.num_steps - (inner.num_steps - inner.min_steps) * (inner.growth or 0.0) / 2
+    shortest, longest = inner_steps(spec)
+    return longest - (longest - shortest) * (spec.inner.growth or 0.0) / 2
 
 
 def _looks_per_step(spec: DistillationSpec, max_steps: int) -> float:

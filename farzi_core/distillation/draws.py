@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from farzi_core.batch_sizes import synthetic_batch_size
+from farzi_core.data_choices import inner_steps
 from farzi_core.distillation.setting import Setting
 from farzi_core.distillation.teachers import TeacherTrajectory
 from farzi_core.evaluation.training import draw_row_numbers, init_on, take_rows
@@ -31,13 +32,14 @@ def draw_real_batch(setting: Setting, step: int) -> Tensor:
 def draw_num_inner_steps(setting: Setting, step: int) -> int:
     """Return the length T of an outer step's inner loop: ``inner.min_steps`` to :func:`longest_inner_loop`, equally likely."""
     generator = derive_generator(setting.spec.seed, "num_inner_steps", step)
-    return int(torch.randint(setting.spec.inner.min_steps, longest_inner_loop(setting, step) + 1, (1,), generator=generator))
+    shortest, _ = inner_steps(setting.spec)
+    return int(torch.randint(shortest, longest_inner_loop(setting, step) + 1, (1,), generator=generator))
 
 
 def longest_inner_loop(setting: Setting, step: int) -> int:
     """Return the largest T of an outer step: ``inner.num_steps`` once ``inner.growth`` is over, less before."""
-    inner = setting.spec.inner
-    return inner.min_steps + int(_grown(setting, inner.growth, step) * (inner.num_steps - inner.min_steps))
+    shortest, longest = inner_steps(setting.spec)
+    return shortest + int(_grown(setting, setting.spec.inner.growth, step) * (longest - shortest))
 
 
 def draw_start_params(setting: Setting, teachers: Sequence[TeacherTrajectory], step: int) -> Params:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from farzi_core.config import DataSummary, DistillationSpec, Task
-from farzi_core.data_choices import fill_in
+from farzi_core.data_choices import fill_in, inner_steps
 from farzi_core.presets import PRESET_NAMES, get_preset, resolve_spec
 
 ML_100K = DataSummary("sequential_recommendation", 943, 100_000, 1682, 737)
@@ -45,8 +45,8 @@ def test_texts_of_many_words_show_events() -> None:
 
 
 def test_a_start_from_predictions_takes_few_and_small_outer_steps() -> None:
-    assert (outer := fill_in(standard(), ML_100K).outer).num_steps == 60
-    assert outer.lr == 0.01
+    assert (outer := fill_in(standard(), ML_100K).outer).num_steps == 90
+    assert outer.lr == 0.005
     soft = fill_in(standard(synthetic={"inputs": "soft_tokens"}), ML_100K).outer
     assert (soft.num_steps, soft.lr) == (450, 0.02)
     given = fill_in(standard(outer={"num_steps": 7, "lr": 0.5}), ML_100K).outer
@@ -58,9 +58,26 @@ def test_students_of_a_validation_train_as_long_as_judged_ones_need() -> None:
     longer = standard(inner={"num_steps": 700})
     assert fill_in(longer, ML_100K).outer.validation_steps == 700
     soft = standard(synthetic={"inputs": "soft_tokens"})
-    assert fill_in(soft, ML_100K).outer.validation_steps == soft.inner.num_steps == 120
+    assert fill_in(soft, ML_100K).outer.validation_steps == 120
     given = standard(outer={"validation_steps": 33})
     assert fill_in(given, ML_100K).outer.validation_steps == 33
+
+
+@pytest.mark.parametrize(
+    ("inputs", "given", "expected"),
+    [
+        ("soft_tokens", {}, (30, 120)),
+        ("sampled_events", {}, (120, 600)),
+        ("sampled_events", {"num_steps": 50}, (50, 50)),
+        ("soft_tokens", {"num_steps": 10}, (10, 10)),
+        ("soft_tokens", {"min_steps": 200}, (200, 200)),
+        ("sampled_events", {"min_steps": 7, "num_steps": 9}, (7, 9)),
+    ],
+)
+def test_inner_loops_are_as_long_as_students_learn(inputs: str, given: dict[str, int], expected: tuple[int, int]) -> None:
+    filled = fill_in(standard(synthetic={"inputs": inputs}, inner=given), ML_100K)
+    assert (filled.inner.min_steps, filled.inner.num_steps) == expected
+    assert inner_steps(filled) == expected
 
 
 def test_what_a_spec_says_stays() -> None:

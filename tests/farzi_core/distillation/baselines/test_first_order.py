@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import torch
 
+from farzi_core.data_choices import inner_steps
 from farzi_core.distillation.baselines.first_order import FirstOrder
 from farzi_core.distillation.draws import PROBABILITIES, draw_real_batch, draw_start_params, make_inner_loss
 from farzi_core.distillation.outer_loop import OuterLoop
@@ -32,7 +33,7 @@ def exact(prepared: Prepared, probabilities: torch.Tensor, **options: Any) -> Me
         draw_start_params(setting, teachers, 0),
         {PROBABILITIES: probabilities},
         setting.inner_adam(0.02),
-        num_inner_steps=setting.spec.inner.num_steps,
+        num_inner_steps=inner_steps(setting.spec)[1],
         **options,
     )
 
@@ -63,7 +64,7 @@ def unrolled_without_hessian(prepared: Prepared, probabilities: torch.Tensor) ->
     means, squares = ({name: torch.zeros_like(value) for name, value in params.items()} for _ in range(2))
     soft = probabilities.clone().requires_grad_()
     (beta1, beta2), rate = adam.betas, adam.rate(0)
-    for step in range(setting.spec.inner.num_steps):
+    for step in range(inner_steps(setting.spec)[1]):
         leaves = {name: value.detach().requires_grad_() for name, value in params.items()}
         grads = torch.autograd.grad(inner_loss(leaves, {PROBABILITIES: soft}, step), list(leaves.values()), create_graph=True)
         for name, grad in zip(leaves, grads, strict=True):
