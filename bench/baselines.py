@@ -25,12 +25,12 @@ import torch
 from pydantic import ValidationError
 
 from bench.data_sets import add_data_arguments, read_data_set
-from bench.recipes import parse_fields
+from bench.spec_arguments import add_spec_arguments, parse_fields
 from farzi_core.config import OF_LONGEST, Baseline, DistillationSpec, Task
 from farzi_core.data.sequences import SequenceDataset
 from farzi_core.errors import FarziError
 from farzi_core.pipeline import DistillationPipeline
-from farzi_core.presets import PRESET_NAMES, resolve_spec
+from farzi_core.presets import resolve_spec
 from farzi_core.progress import OuterLoopEnded, PhaseStarted, Progress, ResultReady, StepFinished, ValidationMeasured
 
 RESULTS = Path(__file__).parent / "results"
@@ -42,8 +42,7 @@ def main() -> None:
     """Run the comparison and write its figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_data_arguments(parser)
-    parser.add_argument("--preset", choices=PRESET_NAMES, default="standard")
-    parser.add_argument("--set", action="append", default=[], metavar="FIELD=JSON", help="for example outer.lr=0.03")
+    add_spec_arguments(parser)
     parser.add_argument("--results", type=Path, help="file to write; by default bench/results/baselines_<data set>.json")
     arguments = parser.parse_args()
     torch.set_num_threads(1)

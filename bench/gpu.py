@@ -120,7 +120,7 @@ def measure(setting: Setting, device: torch.device, method: Method, num_steps: i
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats()
         before = time.perf_counter()
-        # The outer loss is read, so everything asked of the device is done.
+        # Reading a number waits for everything that was asked of the device before.
         float(run(problem, device, method).lr.sum())
         seconds.append(time.perf_counter() - before)
         if device.type == "cuda":

@@ -28,9 +28,8 @@ from torch.nn import functional
 
 from bench.baselines import describe_run
 from bench.data_sets import add_data_arguments, read_data_set
-from bench.recipes import parse_fields
+from bench.spec_arguments import add_spec_arguments, parse_fields
 from farzi_core.comparison_plan import hard_batch_size
-from farzi_core.data_choices import fill_in
 from farzi_core.distillation.descent import SyntheticDescent
 from farzi_core.distillation.draws import PROBABILITIES, draw_num_inner_steps, draw_real_batch, draw_start_params
 from farzi_core.distillation.setting import Setting, prepare_setting
@@ -40,7 +39,7 @@ from farzi_core.errors import FarziError
 from farzi_core.evaluation.metrics import summarise
 from farzi_core.evaluation.training import HardData, StudentTraining, TrainingPlan, draw_row_numbers, take_rows
 from farzi_core.metagrad import compute_meta_gradient
-from farzi_core.presets import PRESET_NAMES, resolve_spec
+from farzi_core.presets import resolve_spec
 from farzi_core.seeding import derive_generator, derive_seed
 from farzi_core.students import Params, next_event_loss, soft_next_event_loss
 from farzi_core.synthetic.base import Synthetic
@@ -54,8 +53,7 @@ def main() -> None:
     """Distil, judge, and write the row."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_data_arguments(parser)
-    parser.add_argument("--preset", choices=PRESET_NAMES, default="standard")
-    parser.add_argument("--set", action="append", default=[], metavar="FIELD=JSON", help="for example outer.lr=0.03")
+    add_spec_arguments(parser)
     parser.add_argument("--draws", type=int, default=1, help="hard sequences of each synthetic one")
     parser.add_argument("--sharpness", type=float, default=1.0, help="what the scores of the start are multiplied by")
     parser.add_argument("--max-steps", type=int, default=240, help="of a student of hard draws")
@@ -67,7 +65,7 @@ def main() -> None:
         dataset = read_data_set(arguments.data_set, arguments.data)
         fields = {"preset": arguments.preset, **parse_fields(arguments.set)}
         fields["synthetic"] = {"inputs": "soft_tokens", **fields.get("synthetic", {})}
-        spec = fill_in(resolve_spec(dataset.task, fields), dataset.summary())
+        spec = resolve_spec(dataset.task, fields)
         run = Run(prepare_setting(dataset, spec), arguments.draws, arguments.max_steps)
         row = run.measure(arguments.sharpness, arguments.seeds)
     except (FarziError, OSError, ValueError) as error:

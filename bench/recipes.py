@@ -21,6 +21,7 @@ from typing import Any
 import torch
 
 from bench.data_sets import add_data_arguments, read_data_set
+from bench.spec_arguments import add_spec_arguments, parse_fields
 from farzi_core.batch_sizes import synthetic_batch_size
 from farzi_core.comparison_plan import DISTILLED, HARD, hard_batch_size, max_training_steps
 from farzi_core.distillation.descent import Distilled
@@ -29,7 +30,7 @@ from farzi_core.distillation.setting import Setting, prepare_setting
 from farzi_core.distillation.teachers import TeacherTraining
 from farzi_core.errors import FarziError
 from farzi_core.evaluation.training import HardData, SoftData, StudentTraining, TrainingData, TrainingPlan
-from farzi_core.presets import PRESET_NAMES, resolve_spec
+from farzi_core.presets import resolve_spec
 from farzi_core.synthetic.hard import draw_hard_sequences
 
 RESULTS = Path(__file__).parent / "results" / "recipes.json"
@@ -39,8 +40,7 @@ def main() -> None:
     """Run one distillation and write its row."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_data_arguments(parser)
-    parser.add_argument("--preset", choices=PRESET_NAMES, default="standard")
-    parser.add_argument("--set", action="append", default=[], metavar="FIELD=JSON", help="for example outer.lr=0.03")
+    add_spec_arguments(parser)
     parser.add_argument("--students", type=int, default=3, help="fresh students at the end, soft and hard")
     parser.add_argument("--draws", type=int, nargs="*", default=[4], help="hard sequences of each synthetic one, at the end")
     arguments = parser.parse_args()
@@ -54,28 +54,6 @@ def main() -> None:
     head = {"data_set": arguments.data_set, "preset": arguments.preset, "set": arguments.set}
     rows = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
     RESULTS.write_text(json.dumps([*rows, head | row], indent=1) + "\n")
-
-
-def parse_fields(fields: list[str]) -> dict[str, Any]:
-    """Return ``["outer.lr=0.03"]`` as ``{"outer": {"lr": 0.03}}``; what is no JSON is a string.
-
-    Raises:
-        ValueError: a field is set, and a field inside it too.
-    """
-    overrides: dict[str, Any] = {}
-    for field in fields:
-        path, _, text = field.partition("=")
-        *parents, name = path.split(".")
-        part = overrides
-        for parent in parents:
-            part = part.setdefault(parent, {})
-            if not isinstance(part, dict):
-                raise ValueError(f"{path} was set, and so was {parent} as a whole; set one of the two")
-        try:
-            part[name] = json.loads(text)
-        except json.JSONDecodeError:
-            part[name] = text
-    return overrides
 
 
 def run(setting: Setting, num_students: int, draws: list[int]) -> dict[str, Any]:

@@ -26,13 +26,13 @@ import torch
 from torch import Tensor
 
 from bench.data_sets import add_data_arguments, read_data_set
-from bench.recipes import parse_fields
+from bench.spec_arguments import add_spec_arguments, parse_fields
 from farzi_core.distillation.setting import Setting, prepare_setting
 from farzi_core.distillation.teachers import TeacherTraining
 from farzi_core.errors import FarziError
 from farzi_core.evaluation.metrics import summarise
 from farzi_core.evaluation.training import StudentTraining, TrainingPlan
-from farzi_core.presets import PRESET_NAMES, resolve_spec
+from farzi_core.presets import resolve_spec
 from farzi_core.seeding import derive_generator
 from farzi_core.students import Params, Student
 from farzi_core.students.log_normalizer import log_normalizer
@@ -59,8 +59,7 @@ def main() -> None:
     """Train, and write the row."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_data_arguments(parser)
-    parser.add_argument("--preset", choices=PRESET_NAMES, default="standard")
-    parser.add_argument("--set", action="append", default=[], metavar="FIELD=JSON", help="for example student.dropout=0.3")
+    add_spec_arguments(parser)
     parser.add_argument("--inputs", choices=["real", "sampled"], default="sampled")
     parser.add_argument("--max-steps", type=int, default=480)
     parser.add_argument("--seeds", type=int, default=3)

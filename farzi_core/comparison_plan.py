@@ -15,8 +15,8 @@ FULL_DATA, DISTILLED, HARD = "full_data", "distilled", "hard"
 EQUAL_BYTES, HEAD_EQUAL_BYTES = "random_equal_bytes", "head_equal_bytes"
 ARGMAX = "argmax"
 MAX_HARD_BATCH = 128
-# Students of events, and of soft tokens as inputs, are best within a hundred or two; of predictions behind events after 500 to
-# 1,200 steps on ML-100K. Looks are spread over them, so the first should not have more than they need.
+# Students of hard sequences are mostly best within a hundred steps, of soft tokens as inputs within two hundred, of predictions
+# behind events after 500 to 1,200 (ML-100K). Looks are spread evenly over the longest training, so it should not be too long.
 _MAX_STEPS = 400
 _MAX_STEPS_BEHIND_EVENTS = 1600
 _NOISE = "_noise_"

@@ -16,7 +16,7 @@ NUM_TEACHERS: dict[Task, int] = {"sequential_recommendation": 3, "language_model
 # made it worse from the fortieth on, steps at 0.01 no better, small ones behind inner loops as long as students train helped.
 NUM_OUTER_STEPS: dict[Inputs, int] = {"soft_tokens": 450, "sampled_events": 90}
 OUTER_LR: dict[Inputs, float] = {"soft_tokens": 0.02, "sampled_events": 0.005}
-# Shortest and longest.
+# Shortest and longest inner loop.
 INNER_STEPS: dict[Inputs, tuple[int, int]] = {"soft_tokens": (30, 120), "sampled_events": (120, 600)}
 
 # Students of predictions behind events were best after 525 to 1,170 steps on a fifth of the sequences each, of soft tokens

@@ -21,7 +21,7 @@ _LANGUAGE: dict[str, Any] = {
     "student": {"architecture": "transformer_lm", "hidden_size": 64, "num_layers": 2, "num_heads": 2},
     # A hundred sequences were too few: perplexity 2.5 times that of full data on Penn Treebank, 400 reach 1.0 to 1.3 times.
     "synthetic": {"num_sequences": 400, "latent_dim": 64, "inputs": None},
-    # A start from predictions was as good after ten outer steps as after sixty, and no better after either.
+    # Outer steps at 0.01 hardly moved a start from predictions: perplexities of 660, 666 and 644 after 0, 30 and 60 of them.
     "inner": {"num_steps": 120, "min_steps": 30},
     "outer": {"num_steps": 10, "lr": 0.01, "validate_every": 5},
     # A look costs windows x length x V: a few thousand events are enough to choose a step by. Students of predictions behind

@@ -8,7 +8,6 @@ import torch
 
 from bench import hard_draws
 from bench.hard_draws import Run
-from farzi_core.data_choices import fill_in
 from farzi_core.distillation.descent import SyntheticDescent
 from farzi_core.distillation.setting import Setting, prepare_setting
 from farzi_core.distillation.start import make_start
@@ -17,9 +16,8 @@ from tests.farzi_core.markov import interactions, tiny_spec
 
 
 def setting_of(num_steps: int) -> Setting:
-    data = interactions()
     spec = tiny_spec(outer={"num_steps": num_steps, "validate_every": 1}, inner={"batch_size": 2})
-    return prepare_setting(data, fill_in(spec, data.summary()))
+    return prepare_setting(interactions(), spec)
 
 
 def test_a_run_moves_the_start_and_judges_both_by_their_draws() -> None:

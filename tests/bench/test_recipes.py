@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from bench.recipes import parse_fields, run
+from bench.recipes import run
+from bench.spec_arguments import parse_fields
 from farzi_core.distillation.setting import prepare_setting
 from tests.farzi_core.markov import interactions, tiny_spec
 
