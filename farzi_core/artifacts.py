@@ -1,9 +1,9 @@
 """``synthetic.safetensors``, version 1: the distilled data as they were trained; ``farzi_core.manifest`` binds it to the rest.
 
-The tensors are those of the parameterisation, and ``input_events`` (S, L) int32 where students are shown events of their own.
-The header's ``farzi`` entry is a JSON object: format version, task, parameterisation, inputs, temperature, advice for training,
-seed of the hard sequences, tokenizer of a text, SHA-256 of the vocabulary and of all content. ``farzi_core.soft_tokens`` reads
-the same file without torch.
+The tensors are those of the parameterisation, with ``input_events`` (S, L) int32 where students are shown events of their own,
+and ``prepared_draws`` (P, S, L) int32 where hard sequences were drawn with teachers. The header's ``farzi`` entry is a JSON
+object: format version, task, parameterisation, inputs, temperature, advice for training, seed and rule of the hard sequences,
+tokenizer of a text, SHA-256 of the vocabulary and of all content. ``farzi_core.soft_tokens`` reads the same file without torch.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ from torch import Tensor
 
 from farzi_core.data_options import Tokenizer
 from farzi_core.errors import ArtifactError
+from farzi_core.hard_rules import SOFT_TOKENS_ALONE, Rule
 from farzi_core.progress import ArtifactFile
-from farzi_core.soft_tokens import FORMAT_VERSION, HEADER_KEY, INPUT_EVENTS, check_hash, hash_content, read_header
+from farzi_core.soft_tokens import FORMAT_VERSION, HEADER_KEY, check_hash, hash_content, read_header
 from farzi_core.synthetic.base import Synthetic
 from farzi_core.synthetic.parameterizations import restore_synthetic
 
@@ -40,6 +41,7 @@ class SyntheticFile:
         training: advice for whoever trains on this, JSON values: optimiser, learning rate, steps.
         hard_seed: seed of the published hard sequences; further draws with it add to them.
         tokenizer: how the events of a text are joined; None where they are no text.
+        hard_rule: that hard sequences were drawn by, see ``hard_rules``.
     """
 
     synthetic: Synthetic
@@ -48,14 +50,14 @@ class SyntheticFile:
     training: Mapping[str, Any] = field(default_factory=dict)
     hard_seed: int = 0
     tokenizer: Tokenizer | None = None
+    hard_rule: Rule = SOFT_TOKENS_ALONE
 
 
 def write_synthetic(content: SyntheticFile, path: Path) -> ArtifactFile:
     """Write tensors and header. Cost: one copy of the tensors."""
     synthetic = content.synthetic
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in synthetic.tensors().items()}
-    if synthetic.input_events is not None:
-        tensors[INPUT_EVENTS] = synthetic.input_events.cpu().to(torch.int32)
+    tensors |= {name: events.cpu().to(torch.int32) for name, events in synthetic.event_tensors().items()}
     header = {
         "version": FORMAT_VERSION,
         "task": content.task,
@@ -65,6 +67,7 @@ def write_synthetic(content: SyntheticFile, path: Path) -> ArtifactFile:
         "training": dict(content.training),
         "vocabulary_sha256": content.vocabulary_sha256,
         "hard_seed": content.hard_seed,
+        "hard_rule": list(content.hard_rule),
         "tokenizer": content.tokenizer,
     }
     header["sha256"] = hash_content(header, _hashed_parts(tensors))
@@ -90,6 +93,7 @@ def load_synthetic(path: Path) -> SyntheticFile:
             header["training"],
             header.get("hard_seed", 0),
             header.get("tokenizer"),
+            tuple(header.get("hard_rule", SOFT_TOKENS_ALONE)),
         )
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ArtifactError(f"{path.name} is not a readable result ({error}); download it again") from error

@@ -53,6 +53,7 @@ HardVariant = Annotated[int, Field(ge=1, le=100)] | Literal["argmax"]
 NoiseLevel = Annotated[float, Field(gt=0.0, lt=1.0)]
 Beta = Annotated[float, Field(ge=0.0, lt=1.0)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Exponent = Annotated[float, Field(ge=0.0, le=10.0)]
 
 
 class SpecModel(JsonTypedModel):
@@ -389,6 +390,33 @@ class EvaluationConfig(SpecModel):
         return self
 
 
+class HardSequencesConfig(SpecModel):
+    """How hard sequences are drawn, and how many are kept in the result."""
+
+    rule: tuple[Exponent, Exponent] | None = Field(
+        None,
+        description="Exponents (a, b): an event is drawn in proportion to soft_token^a x prediction^b, the prediction being "
+        "what teachers expect after the events drawn before it. [1, 0] is the soft tokens alone, each position on its own; "
+        "null tries a few rules on fresh students, and validation chooses.",
+    )
+    prepared_draws: int = Field(
+        16,
+        ge=1,
+        le=100,
+        description="Where teachers have a say, hard sequences of each synthetic one that are made once and kept in the "
+        "result (4 bytes an event); draws beyond them are of the soft tokens alone, and worth less.",
+    )
+
+    @model_validator(mode="after")
+    def _rule_has_predictions(self) -> HardSequencesConfig:
+        if self.rule is not None and self.rule[1] == 0.0 and self.rule[0] != 1.0:
+            raise ValueError(
+                f"rule {list(self.rule)} leaves predictions out, which only [1, 0], the soft tokens as they are, may do; raise "
+                "the second exponent, or use [1, 0] or null"
+            )
+        return self
+
+
 class DistillationSpec(SpecModel):
     """Everything a distillation job is determined by, besides the data."""
 
@@ -399,6 +427,7 @@ class DistillationSpec(SpecModel):
     outer: OuterConfig = OuterConfig()
     meta_gradient: MetaGradientConfig = MetaGradientConfig()
     teacher: TeacherConfig = TeacherConfig()
+    hard_sequences: HardSequencesConfig = HardSequencesConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     baseline: BaselineConfig = BaselineConfig()
     precision: Literal["float32", "float64"] = Field("float32", description="Floating-point format of the distillation.")
@@ -422,7 +451,8 @@ class DistillationSpec(SpecModel):
     @property
     def needs_teacher(self) -> bool:
         """Whether anything of a teacher enters the distillation, or a baseline of it."""
-        return self.synthetic.init != "random" or self.needs_trajectories
+        rule = self.hard_sequences.rule
+        return self.synthetic.init != "random" or self.needs_trajectories or (rule is not None and rule[1] > 0.0)
 
     @property
     def needs_trajectories(self) -> bool:

@@ -25,7 +25,8 @@ from farzi_core.distillation.setting import prepare_setting
 from farzi_core.errors import ArtifactError
 from farzi_core.evaluation.history import History
 from farzi_core.evaluation.page import write_page
-from farzi_core.evaluation.report import build_report, summarise_report, write_report
+from farzi_core.evaluation.report import build_report, describe_hard_sequences, summarise_report, write_report
+from farzi_core.hard_rules import Rule
 from farzi_core.manifest import build_manifest, hash_file
 from farzi_core.phases import Pipeline
 from farzi_core.progress import Phase, Progress, ResultReady
@@ -79,7 +80,7 @@ class EvaluationPipeline(Pipeline):
         self._result, self._directory, self._data_sha256 = result, directory, data_sha256
         self._setting = prepare_setting(dataset, spec, device, distilled=True)
         self._spec = self._setting.spec
-        self._distilled = self._load(dataset)
+        self._distilled, self._hard_rule = self._load(dataset)
         times = time_steps(self._setting)
         self._synthetic_sha256 = hash_file(result.synthetic)
         identity = {
@@ -91,12 +92,12 @@ class EvaluationPipeline(Pipeline):
         self._teachers = TeacherStage(self._setting, times)
         self._judging = JudgingStage(self._setting, times)
 
-    def _load(self, dataset: SequenceDataset) -> Distilled:
+    def _load(self, dataset: SequenceDataset) -> tuple[Distilled, Rule]:
         content = load_synthetic(self._result.synthetic)
         if content.vocabulary_sha256 != hash_vocabulary(dataset.vocabulary.tokens):
             raise ArtifactError("the result was made from other data than the data set holds; evaluate it with its own data")
         synthetic = content.synthetic.to(self._setting.device, self._setting.dtype)
-        return Distilled(synthetic, content.training.get("inner_lr", self._spec.inner.lr))
+        return Distilled(synthetic, content.training.get("inner_lr", self._spec.inner.lr)), content.hard_rule
 
     def _run_phase(self, phase: Phase) -> Iterator[Progress]:
         if phase == "teacher":
@@ -114,7 +115,14 @@ class EvaluationPipeline(Pipeline):
         setting, judging = self._setting, self._judging
         self._directory.mkdir(parents=True, exist_ok=True)
         distil_s = self._result.distil_s
-        report = build_report(setting, judging.comparison, self._distilled, distil_s=distil_s, learned_s=judging.learned_s)
+        report = build_report(
+            setting,
+            judging.comparison,
+            self._distilled,
+            distil_s=distil_s,
+            learned_s=judging.learned_s,
+            hard_sequences=describe_hard_sequences(self._hard_rule, self._distilled.synthetic),
+        )
         files = (
             write_report(report, self._directory),
             write_page(report, History(), setting, self._distilled, self._directory),

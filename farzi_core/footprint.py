@@ -10,6 +10,7 @@ from farzi_core.comparison_plan import list_sides, list_trainings
 from farzi_core.config import PUBLISHED_DRAWS, DataSummary, DistillationSpec
 from farzi_core.costs import count_params
 from farzi_core.data_choices import NUM_OUTER_STEPS, inner_steps
+from farzi_core.hard_rules import SOFT_TOKENS_ALONE, list_rules
 
 # An event id, in memory and in the files.
 BYTES_PER_EVENT = 4
@@ -57,6 +58,8 @@ def estimate_distillation_bytes(spec: DistillationSpec, data: DataSummary) -> in
     }[size.parameterization]
     inputs = BYTES_PER_EVENT * positions if size.inputs == "sampled_events" else 0
     hard = PUBLISHED_DRAWS * positions * (_MEAN_TOKEN_BYTES + _NUMBER_BYTES)
+    if list_rules(spec) != (SOFT_TOKENS_ALONE,):
+        hard += spec.hard_sequences.prepared_draws * positions * BYTES_PER_EVENT
     vocabulary = data.vocab_size * _MEAN_TOKEN_BYTES
     outer_loop = (spec.outer.num_steps or NUM_OUTER_STEPS["soft_tokens"]) * _OUTER_STEP_BYTES
     return number * numbers + inputs + hard + vocabulary + outer_loop + estimate_report_bytes(spec)

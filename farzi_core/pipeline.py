@@ -29,7 +29,7 @@ from farzi_core.distillation.setting import Setting, prepare_setting
 from farzi_core.evaluation.figures import Series
 from farzi_core.evaluation.history import History, best_of, describe_outer_loop
 from farzi_core.evaluation.page import write_page
-from farzi_core.evaluation.report import build_report, summarise_report, write_report
+from farzi_core.evaluation.report import build_report, describe_hard_sequences, summarise_report, write_report
 from farzi_core.manifest import build_manifest
 from farzi_core.phases import Pipeline
 from farzi_core.progress import ArtifactFile, OuterLoopEnded, Phase, Progress, ResultReady, ValidationMeasured
@@ -43,7 +43,7 @@ from farzi_core.sequence_files import (
     write_vocabulary,
 )
 from farzi_core.soft_tokens import read_soft_tokens
-from farzi_core.stages import JudgingStage, TeacherStage, time_steps
+from farzi_core.stages import HardSequencesStage, JudgingStage, TeacherStage, time_steps
 from farzi_core.work_plan import plan_distillation
 
 PHASES: tuple[Phase, ...] = ("teacher", "distillation", "evaluation", "artifacts")
@@ -84,6 +84,7 @@ class DistillationPipeline(Pipeline):
         identity = {"spec": describe_identity(self._spec), "data_sha256": data_sha256}
         super().__init__(plan_distillation(self._spec, times), self._outer_step_s, identity)
         self._teachers = TeacherStage(self._setting, times)
+        self._hard = HardSequencesStage(self._setting, times)
         self._judging = JudgingStage(self._setting, times)
         self._outer_loop: OuterLoop | None = None
         self._history = History()
@@ -125,8 +126,7 @@ class DistillationPipeline(Pipeline):
         elif phase == "distillation":
             yield from self._distil()
         elif phase == "evaluation":
-            for step, metrics in self._judging.run(self._best(), self._teachers.trajectories, self._meter):
-                yield self._finish_step(step, metrics)
+            yield from self._judge()
         else:
             yield from self._publish()
 
@@ -161,6 +161,15 @@ class DistillationPipeline(Pipeline):
         self._record_validation(0, start_value, best=True)
         return loop
 
+    def _judge(self) -> Iterator[Progress]:
+        """Choose how hard sequences are drawn, which has to be known before they are judged, then judge everything."""
+        assert self._outer_loop is not None, "distillation comes before what needs its result"
+        trajectories = self._teachers.trajectories
+        for step, metrics in self._hard.run(self._outer_loop.best, trajectories, self._meter):
+            yield self._finish_step(step, metrics)
+        for step, metrics in self._judging.run(self._best(), trajectories, self._meter):
+            yield self._finish_step(self._hard.steps + step, metrics)
+
     def _publish(self) -> Iterator[Progress]:
         comparison, distilled = self._judging.comparison, self._best()
         self._directory.mkdir(parents=True, exist_ok=True)
@@ -173,6 +182,8 @@ class DistillationPipeline(Pipeline):
             distil_s=distil_s,
             learned_s=self._judging.learned_s,
             outer_loop=describe_outer_loop(self._outer_course(), history, self._setting.metric),
+            hard_sequences=describe_hard_sequences(self._hard.work.rule, distilled.synthetic, self._hard.work.validations),
+            hard_s=self._hard.seconds,
         )
         files = [
             *self._write_data(distilled, report["training"]),
@@ -193,6 +204,7 @@ class DistillationPipeline(Pipeline):
             training=training,
             hard_seed=self._seeds()[_PUBLISHED_HARD_SEED],
             tokenizer=tokenizer,
+            hard_rule=self._hard.work.rule,
         )
         synthetic = write_synthetic(content, self._directory / SYNTHETIC_NAME)
         # Drawn from the file, as every later draw is: what was published is the beginning of it.
@@ -226,8 +238,7 @@ class DistillationPipeline(Pipeline):
         return metrics
 
     def _best(self) -> Distilled:
-        assert self._outer_loop is not None, "distillation comes before what needs its result"
-        return self._outer_loop.best
+        return self._hard.work.result
 
     def _outer_course(self) -> Course:
         assert self._outer_loop is not None, "distillation comes before what needs its result"
@@ -240,7 +251,11 @@ class DistillationPipeline(Pipeline):
         }
 
     def _parts(self) -> dict[str, Checkpoint]:
-        parts = {"teachers": self._teachers.checkpoint(), "judging": self._judging.checkpoint()}
+        parts = {
+            "teachers": self._teachers.checkpoint(),
+            "hard_sequences": self._hard.checkpoint(),
+            "judging": self._judging.checkpoint(),
+        }
         return parts if self._outer_loop is None else {**parts, "outer_loop": self._outer_loop.checkpoint()}
 
     def _values(self) -> dict[str, Any]:
@@ -264,7 +279,9 @@ class DistillationPipeline(Pipeline):
         if checkpoint.has_part("outer_loop"):
             self._outer_loop = OuterLoop(self._setting, self._teachers.trajectories)
             self._outer_loop.restore(checkpoint.part("outer_loop"))
-            self._judging.restore(checkpoint.part("judging"), self._best(), self._teachers.trajectories)
+            self._hard.restore(checkpoint.part("hard_sequences"), self._outer_loop.best, self._teachers.trajectories)
+            if self._hard.finished:
+                self._judging.restore(checkpoint.part("judging"), self._best(), self._teachers.trajectories)
 
 
 def _outer_metrics(step: OuterStep) -> dict[str, float]:

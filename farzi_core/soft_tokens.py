@@ -20,13 +20,14 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
-from farzi_core.drawing import FloatArray, Uniforms, draw_events
+from farzi_core.drawing import FloatArray, Uniforms, draw_events, take_prepared
 from farzi_core.errors import ArtifactError
 from farzi_core.manifest import require_version
 
 FORMAT_VERSION = 1
 HEADER_KEY = "farzi"
-INPUT_EVENTS = "input_events"
+INPUT_EVENTS, PREPARED_DRAWS = "input_events", "prepared_draws"
+EVENT_TENSORS = (INPUT_EVENTS, PREPARED_DRAWS)
 _BLOCK_NUMBERS = 2**22
 
 Header = dict[str, Any]
@@ -86,7 +87,9 @@ class SoftTokens:
         return self._soften(rows[start : start + min(length, num_positions or length)], decoder)
 
     def draw(self, draws: int, seed: int | None = None) -> NDArray[np.int32]:
-        """Draw hard sequences, each position on its own; where there are input events, draw 0 is these.
+        """Draw hard sequences: those that were prepared, as far as they go, then each position on its own.
+
+        Where nothing was prepared and there are input events, draw 0 is these.
 
         Args:
             draws: K, samples of every synthetic sequence.
@@ -95,21 +98,34 @@ class SoftTokens:
         Returns:
             int32 (K * S, L); row ``d * S + s`` is draw d of sequence s.
 
-        Cost: S L V exponentials; memory beyond the file is a block, and 4 K S L bytes for the events.
+        Cost: that of copying what was prepared; beyond it S L V exponentials, memory of a block, and 4 K S L bytes.
         """
         num_sequences, length, _ = self.shape
-        uniforms = Uniforms(draws, self.header.get("hard_seed", 0) if seed is None else seed)
-        events = np.empty((draws, num_sequences * length), dtype=np.int32)
+        seed = self.header.get("hard_seed", 0) if seed is None else seed
+        if PREPARED_DRAWS in self.tensors:
+            first = take_prepared(self.tensors[PREPARED_DRAWS], draws, seed).reshape(-1, num_sequences * length)
+        elif INPUT_EVENTS in self.tensors:
+            first = self.tensors[INPUT_EVENTS].reshape(1, num_sequences * length)
+        else:
+            first = np.empty((0, num_sequences * length), dtype=np.int32)
+        rest = self._draw_positions(draws, len(first), seed)
+        return np.concatenate([first, rest]).reshape(draws * num_sequences, length)
+
+    def _draw_positions(self, draws: int, first: int, seed: int) -> NDArray[np.int32]:
+        """Return draws ``first`` to ``draws`` of every position on its own, (draws - first, S L)."""
+        num_sequences, length, _ = self.shape
+        events = np.empty((draws - first, num_sequences * length), dtype=np.int32)
+        if not len(events):
+            return events
+        uniforms = Uniforms(draws, seed)
         size = max(1, _BLOCK_NUMBERS // draws)
         done = 0
         for block in self.blocks():
             for start in range(0, len(block), size):
                 part = block[start : start + size]
-                events[:, done : done + len(part)] = draw_events(part, uniforms.take(len(part)))
+                events[:, done : done + len(part)] = draw_events(part, uniforms.take(len(part))[first:])
                 done += len(part)
-        if INPUT_EVENTS in self.tensors:
-            events[0] = self.tensors[INPUT_EVENTS].reshape(-1)
-        return events.reshape(draws * num_sequences, length)
+        return events
 
     def _soften(self, rows: NDArray[Any], decoder: FloatArray | None) -> FloatArray:
         log_temperature = self.tensors.get("log_temperature")

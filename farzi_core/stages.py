@@ -15,13 +15,14 @@ from farzi_core.data.splits import HeldOutStream
 from farzi_core.distillation.baselines import BaselineStep, LearnedBaselines
 from farzi_core.distillation.checkpoint import Checkpoint
 from farzi_core.distillation.descent import Distilled
+from farzi_core.distillation.hard_sequences import HardSequences
 from farzi_core.distillation.setting import Setting
 from farzi_core.distillation.teachers import TeacherTraining, TeacherTrajectory, pack_trajectory, unpack_trajectory
 from farzi_core.evaluation.comparison import Comparison
 from farzi_core.evaluation.figures import Series
 from farzi_core.seeding import derive_generator
 from farzi_core.work import WorkMeter
-from farzi_core.work_plan import StepTimes, WorkSize
+from farzi_core.work_plan import HARD_SEQUENCES, StepTimes, WorkSize
 
 TRAINING_STEPS_PER_REPORT = 10
 
@@ -92,6 +93,58 @@ class TeacherStage:
         if checkpoint.has_part("current"):
             self._current = TeacherTraining(self._setting, len(self.trajectories))
             self._current.restore(checkpoint.part("current"))
+
+
+class HardSequencesStage:
+    """The choice of a rule for hard sequences, and the draws that need teachers.
+
+    Attributes:
+        steps: taken so far.
+        seconds: what it took so far.
+    """
+
+    def __init__(self, setting: Setting, times: StepTimes) -> None:
+        self._setting, self._times = setting, times
+        self._work: HardSequences | None = None
+        self.steps = 0
+        self.seconds = 0.0
+
+    @property
+    def finished(self) -> bool:
+        return self._work is not None and self._work.finished
+
+    @property
+    def work(self) -> HardSequences:
+        """Trials and draws, once they are begun."""
+        assert self._work is not None, "what needs hard sequences comes after them"
+        return self._work
+
+    def run(self, distilled: Distilled, trajectories: list[TeacherTrajectory], meter: WorkMeter) -> Steps:
+        """Do what is left to do."""
+        work = self._work or HardSequences(self._setting, trajectories, distilled)
+        self._work = work
+        while not work.finished:
+            num_tried, started = len(work.validations), time.perf_counter()
+            cost = self._times.prepared_draw if work.all_tried else self._times.hard_trial_step
+            work.advance()
+            self.seconds += time.perf_counter() - started
+            meter.add(HARD_SEQUENCES, cost)
+            self.steps += 1
+            if len(work.validations) > num_tried or self.steps % TRAINING_STEPS_PER_REPORT == 0:
+                yield self.steps, {}
+        meter.finish(HARD_SEQUENCES)
+
+    def checkpoint(self) -> Checkpoint:
+        """Return the state between two steps."""
+        parts = {} if self._work is None else {"work": self._work.checkpoint()}
+        return Checkpoint.join(parts, steps=self.steps, seconds=self.seconds)
+
+    def restore(self, checkpoint: Checkpoint, distilled: Distilled, trajectories: list[TeacherTrajectory]) -> None:
+        """Go on from a state that :meth:`checkpoint` returned."""
+        self.steps, self.seconds = checkpoint.values["steps"], checkpoint.values["seconds"]
+        if checkpoint.has_part("work"):
+            self._work = HardSequences(self._setting, trajectories, distilled)
+            self._work.restore(checkpoint.part("work"))
 
 
 class JudgingStage:

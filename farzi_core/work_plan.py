@@ -21,8 +21,10 @@ from farzi_core.comparison_plan import (
 from farzi_core.config import Baseline, DataSummary, DistillationSpec, StudentConfig
 from farzi_core.costs import METHOD_FACTORS, MIXED_SHARE, REFERENCE, Calibration, Speed, count_look, count_training_step
 from farzi_core.data_choices import NUM_OUTER_STEPS, inner_steps
+from farzi_core.hard_rules import SOFT_TOKENS_ALONE, TRIAL_LOOKS, expected_trial_steps, list_rules, trial_steps
 
 LOOKS_PER_VALIDATION = 10
+HARD_SEQUENCES = "hard_sequences"
 # What the reader of texts holds out, unless it is told otherwise.
 _TEXT_SHARE = 0.1
 
@@ -103,6 +105,21 @@ class StepTimes:
         step = self._training(student, batch, spec.synthetic.sequence_length, soft=soft)
         return step + self._look(student) * _looks_per_step(spec, max_training_steps(key.side, spec))
 
+    @property
+    def hard_trial_step(self) -> float:
+        """A training step of a student that tries a rule for hard sequences, its share of looks included."""
+        spec = self._spec
+        batch = hard_batch_size(spec.synthetic.num_sequences * spec.evaluation.hard_draws, spec)
+        step = self._training(spec.student, batch, spec.synthetic.sequence_length, soft=False)
+        return step + self._look(spec.student) * min(1.0, TRIAL_LOOKS / trial_steps(spec))
+
+    @property
+    def prepared_draw(self) -> float:
+        """One draw of every synthetic sequence, with teachers: as many looks at them as there are positions, half as long."""
+        spec = self._spec
+        looks = (spec.teacher.num_trajectories or 1) * spec.synthetic.sequence_length / 2
+        return self._look(spec.student, spec.synthetic.num_sequences) * looks
+
     def test(self, key: TrainingKey) -> float:
         """The one look at the test cases that ends a training of the comparison."""
         return self._look(self._student(key), self._size.num_test_cases)
@@ -157,6 +174,7 @@ def plan_distillation(spec: DistillationSpec, times: StepTimes) -> dict[str, flo
     return {
         "teacher": _plan_teachers(spec, times) if spec.needs_teacher else 0.0,
         "distillation": _plan_loop(times.outer_step, _num_outer_steps(spec), times) + _plan_random_reference(spec, times),
+        HARD_SEQUENCES: _plan_hard_sequences(spec, times),
         **_plan_judging(spec, times),
         "artifacts": times.artifacts,
     }
@@ -182,6 +200,17 @@ def expected_steps(side: str, spec: DistillationSpec) -> int:
 
 def _plan_teachers(spec: DistillationSpec, times: StepTimes) -> float:
     return times.real_step * spec.teacher.num_steps * (spec.teacher.num_trajectories or 1)
+
+
+def _plan_hard_sequences(spec: DistillationSpec, times: StepTimes) -> float:
+    """Return the seconds of trying rules, and of the draws, which every rule but one makes with teachers."""
+    rules = list_rules(spec)
+    if rules == (SOFT_TOKENS_ALONE,):
+        return 0.0
+    tried = [rule for rule in rules if rule != SOFT_TOKENS_ALONE]
+    trials = len(rules) * expected_trial_steps(spec) * times.hard_trial_step if len(rules) > 1 else 0.0
+    drawn = spec.hard_sequences.prepared_draws + (len(tried) * spec.evaluation.hard_draws if len(rules) > 1 else 0)
+    return trials + drawn * times.prepared_draw
 
 
 def _plan_loop(step_s: float, num_steps: int, times: StepTimes) -> float:

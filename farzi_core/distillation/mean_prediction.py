@@ -53,9 +53,16 @@ class MeanPrediction:
 
 
 def sample_sequences(
-    mean: MeanPrediction, num_sequences: int, length: int, *, repeats_allowed: bool, generator: torch.Generator
+    mean: MeanPrediction,
+    num_sequences: int,
+    length: int,
+    *,
+    repeats_allowed: bool,
+    generator: torch.Generator,
+    sharpness: float = 1.0,
+    token_logits: Tensor | None = None,
 ) -> Tensor:
-    """Return sequences that teachers make up, event by event.
+    """Return sequences that teachers make up, event by event:  event ~ mean prediction^sharpness x exp(token_logits).
 
     Args:
         mean: of their predictions.
@@ -63,6 +70,9 @@ def sample_sequences(
         length: L, at most what the teachers read.
         repeats_allowed: whether an event may come twice in a sequence; with fewer events than positions it may anyway.
         generator: CPU generator; the events do not depend on the device, but for rounding.
+        sharpness: exponent of the prediction, at least 0; above 1 draws nearer to the likeliest events.
+        token_logits: (S, L, V), what else favours an event at a position, and all that does at the first one; None: nothing,
+            and the first event is drawn by how often events occur.
 
     Returns:
         int64 (S, L) on the teachers' device.
@@ -70,15 +80,19 @@ def sample_sequences(
     Cost: L passes over ever longer sequences.
     """
     all_differ = not repeats_allowed and len(mean.first_event) >= length
-    events = _draw(mean.first_event.expand(num_sequences, -1), generator)
+    first = mean.first_event.log().expand(num_sequences, -1) if token_logits is None else token_logits[:, 0]
+    events = _draw(first, generator)
     while events.shape[1] < length:
-        probabilities = mean.probabilities(mean.encode(events)[:, -1]).clamp(min=_LEAST_PROBABILITY)
+        expected = mean.probabilities(mean.encode(events)[:, -1]).clamp(min=_LEAST_PROBABILITY)
+        logits = sharpness * expected.log()
+        if token_logits is not None:
+            logits = logits + token_logits[:, events.shape[1]]
         if all_differ:
-            probabilities = probabilities.scatter(1, events, 0.0)
-        events = torch.cat([events, _draw(probabilities, generator)], 1)
+            logits = logits.scatter(1, events, -torch.inf)
+        events = torch.cat([events, _draw(logits, generator)], 1)
     return events
 
 
-def _draw(probabilities: Tensor, generator: torch.Generator) -> Tensor:
+def _draw(logits: Tensor, generator: torch.Generator) -> Tensor:
     """Return one event a row, int64 (S, 1)."""
-    return torch.multinomial(probabilities.cpu(), 1, generator=generator).to(probabilities.device)
+    return torch.multinomial(logits.softmax(-1).cpu(), 1, generator=generator).to(logits.device)

@@ -37,8 +37,10 @@ from farzi_core.evaluation.learning_curves import describe_curves, measure_speed
 from farzi_core.evaluation.metrics import bootstrap_ratio, summarise
 from farzi_core.evaluation.sides import SideSize
 from farzi_core.footprint import BYTES_PER_EVENT
+from farzi_core.hard_rules import Rule
 from farzi_core.progress import ArtifactFile
 from farzi_core.seeding import derive_seed
+from farzi_core.synthetic.base import Synthetic
 
 REPORT_NAME = "report.json"
 NUM_RESAMPLES = 1000
@@ -59,6 +61,8 @@ def build_report(
     distilled: Distilled,
     *,
     distil_s: float,
+    hard_sequences: Mapping[str, Any],
+    hard_s: float | None = None,
     learned_s: Mapping[Baseline, float] | None = None,
     outer_loop: Mapping[str, Any] | None = None,
 ) -> Report:
@@ -69,6 +73,8 @@ def build_report(
         comparison: finished.
         distilled: what was judged.
         distil_s: seconds that teachers, the start and the outer loop took.
+        hard_sequences: how they are drawn, as :func:`describe_hard_sequences` says.
+        hard_s: seconds of choosing a rule for them and of drawing with teachers; None where neither was done.
         learned_s: seconds that each learned baseline took, teachers not counted.
         outer_loop: how it went, as ``history.describe_outer_loop`` says; None where nothing was distilled.
     """
@@ -79,6 +85,7 @@ def build_report(
         "distil": distil_s,
         "train_distilled": _mean_train_s(cells[DISTILLED]),
         "train_full_data": _mean_train_s(cells[FULL_DATA]),
+        **({} if hard_s is None else {"hard_sequences": hard_s}),
         **{f"distil_{name}": seconds for name, seconds in (learned_s or {}).items()},
     }
     sizes = {side: _describe_size(setting, size) for side, size in comparison.sizes().items()}
@@ -96,7 +103,20 @@ def build_report(
         # A training on the summary that is no faster never pays the distillation back.
         "break_even_trainings": distil_s / saved_s if saved_s > 0 else None,
         "outer_loop": None if outer_loop is None else dict(outer_loop),
+        "hard_sequences": dict(hard_sequences),
         "sequences": describe_appearance(distilled.synthetic, setting.split.train.vocabulary),
+    }
+
+
+def describe_hard_sequences(
+    rule: Rule, synthetic: Synthetic, validations: Mapping[Rule, float] | None = None
+) -> dict[str, Any]:
+    """Return how hard sequences are drawn: the rule, how many draws were prepared, what each rule reached on validation."""
+    prepared = synthetic.prepared_draws
+    return {
+        "rule": list(rule),
+        "prepared_draws": 0 if prepared is None else len(prepared),
+        "tried": [{"rule": list(tried), "validation": value} for tried, value in (validations or {}).items()],
     }
 
 
@@ -226,9 +246,14 @@ def _describe_protocol(setting: Setting) -> dict[str, Any]:
         "max_steps": _describe_max_steps(setting),
         "ratio": f"side / full_data; {LEVEL:.0%} bootstrap interval over seeds and cases, {NUM_RESAMPLES} resamples",
         "hard_draws": evaluation.hard_draws,
+        "hard_rule": (
+            "events of hard sequences are drawn by soft_token^a x prediction^b, the prediction being what teachers expect "
+            "after the events drawn before it; (a, b) chosen on validation, by one fresh student a rule"
+        ),
         **_describe_noise_protocol(setting),
         "seconds": (
-            "training to the chosen step, looks at validation not counted; distil counts teachers, the start and the outer loop"
+            "training to the chosen step, looks at validation not counted; distil counts teachers, the start and the outer "
+            "loop, hard_sequences the trials of rules and the draws with teachers"
         ),
         "speedup_to_same_metric": (
             "seconds of training on full data over seconds of training on the summary, each to its first look at validation "

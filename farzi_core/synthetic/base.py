@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 
 from farzi_core.footprint import BYTES_PER_EVENT
+from farzi_core.soft_tokens import INPUT_EVENTS, PREPARED_DRAWS
 
 LOG_TEMPERATURE = "log_temperature"
 
@@ -36,6 +37,8 @@ class Synthetic(ABC):
         temperature: above 0; lower is sharper. Not used where ``log_temperature`` is.
         log_temperature: scalar, float: the logarithm of a trained temperature; None: the temperature is a constant.
         input_events: int64 (S, L): what a student is shown at each position, not trained; None: the soft tokens themselves.
+        prepared_draws: int64 (P, S, L): hard sequences that were drawn with teachers; None: they are drawn from the soft
+            tokens alone.
     """
 
     parameterization: ClassVar[str]
@@ -44,6 +47,7 @@ class Synthetic(ABC):
     temperature: float = 1.0
     log_temperature: Tensor | None = None
     input_events: Tensor | None = None
+    prepared_draws: Tensor | None = None
 
     @abstractmethod
     def scores(self) -> Tensor:
@@ -71,6 +75,11 @@ class Synthetic(ABC):
         tensors = {name: getattr(self, name) for name in self.tensor_names}
         return tensors if self.log_temperature is None else {**tensors, LOG_TEMPERATURE: self.log_temperature}
 
+    def event_tensors(self) -> dict[str, Tensor]:
+        """Return the tensors of event ids that there are, by name; none of them is trained."""
+        tensors = {INPUT_EVENTS: self.input_events, PREPARED_DRAWS: self.prepared_draws}
+        return {name: tensor for name, tensor in tensors.items() if tensor is not None}
+
     def with_tensors(self, tensors: Mapping[str, Tensor]) -> Self:
         """Return the same data with other tensors, given by the names that :meth:`tensors` gives."""
         # Any: mypy takes every keyword for the type of the first field.
@@ -85,7 +94,8 @@ class Synthetic(ABC):
     def to(self, device: torch.device, dtype: torch.dtype | None = None) -> Self:
         """Return the same data on a device, with trained tensors of a floating-point dtype (None: as they are)."""
         moved = self.with_tensors({name: tensor.to(device, dtype) for name, tensor in self.tensors().items()})
-        return moved if self.input_events is None else replace(moved, input_events=self.input_events.to(device))
+        events: dict[str, Any] = {name: tensor.to(device) for name, tensor in self.event_tensors().items()}
+        return replace(moved, **events)
 
     @property
     def num_sequences(self) -> int:
@@ -101,7 +111,7 @@ class Synthetic(ABC):
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of every trained tensor together, and 4 for each input event."""
+        """Bytes of every trained tensor together, and 4 for each input event; prepared draws are no part of the soft tokens."""
         inputs = 0 if self.input_events is None else BYTES_PER_EVENT * self.input_events.numel()
         return inputs + sum(tensor.numel() * tensor.element_size() for tensor in self.tensors().values())
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from farzi_core.drawing import draw_events, draw_uniforms
+from farzi_core.drawing import draw_events, draw_uniforms, take_prepared
 from farzi_core.errors import ConfigError, NumericalError
 from farzi_core.synthetic.base import Synthetic
 
@@ -51,11 +51,34 @@ def sample_hard_sequences(probabilities: Tensor, draws: int, seed: int) -> Tenso
 
 
 def draw_hard_sequences(synthetic: Synthetic, draws: int, seed: int) -> Tensor:
-    """Return :func:`sample_hard_sequences` of synthetic data; where there are input events, draw 0 is these."""
+    """Return prepared draws, as far as they go, and :func:`sample_hard_sequences` of the soft tokens beyond them.
+
+    Where nothing was prepared and there are input events, draw 0 is these.
+
+    Args:
+        synthetic: what is drawn from.
+        draws: samples of every synthetic sequence, at least 1.
+        seed: of draws and of the order of prepared ones.
+
+    Returns:
+        int64 (draws * S, L) on the CPU; row ``d * S + s`` is draw d of sequence s.
+    """
+    first = _known_draws(synthetic, draws, seed)
+    if len(first) == draws * synthetic.num_sequences:
+        return first
     events = sample_hard_sequences(synthetic.probabilities(), draws, seed)
-    if synthetic.input_events is not None:
-        events[: synthetic.num_sequences] = synthetic.input_events.cpu()
+    events[: len(first)] = first
     return events
+
+
+def _known_draws(synthetic: Synthetic, draws: int, seed: int) -> Tensor:
+    """Return the draws that need no soft tokens, at most ``draws`` of them."""
+    if synthetic.prepared_draws is not None:
+        prepared = take_prepared(synthetic.prepared_draws.cpu().numpy(), draws, seed)
+        return torch.from_numpy(prepared).long().flatten(0, 1)
+    if synthetic.input_events is not None:
+        return synthetic.input_events.cpu()
+    return torch.empty((0, synthetic.sequence_length), dtype=torch.long)
 
 
 def argmax_hard_sequences(probabilities: Tensor) -> Tensor:

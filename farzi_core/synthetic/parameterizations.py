@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor
 
 from farzi_core.errors import ArtifactError
-from farzi_core.soft_tokens import INPUT_EVENTS
+from farzi_core.soft_tokens import EVENT_TENSORS
 from farzi_core.synthetic.base import LOG_TEMPERATURE, Synthetic
 from farzi_core.synthetic.factorized import FactorizedSynthetic
 from farzi_core.synthetic.free import FreeSynthetic
@@ -23,8 +24,8 @@ def restore_synthetic(parameterization: str, tensors: Mapping[str, Tensor], temp
 
     Args:
         parameterization: a name of ``PARAMETERIZATIONS``.
-        tensors: as :meth:`Synthetic.tensors` named them, ``log_temperature`` only where the temperature was trained; with
-            ``input_events`` (S, L), integers, only where students are shown events of their own.
+        tensors: as :meth:`Synthetic.tensors` and :meth:`Synthetic.event_tensors` named them; what there may be or not is
+            ``log_temperature`` and the tensors of event ids, of any integer dtype.
         temperature: of the softmax where it was not trained.
 
     Raises:
@@ -40,10 +41,5 @@ def restore_synthetic(parameterization: str, tensors: Mapping[str, Tensor], temp
     if missing:
         raise ArtifactError(f"{parameterization!r} synthetic data lack {', '.join(missing)}; download the file again")
     own = {name: tensors[name] for name in kind.tensor_names}
-    inputs = tensors.get(INPUT_EVENTS)
-    return kind(
-        **own,
-        temperature=temperature,
-        log_temperature=tensors.get(LOG_TEMPERATURE),
-        input_events=None if inputs is None else inputs.long(),
-    )
+    events: dict[str, Any] = {name: tensors[name].long() for name in EVENT_TENSORS if name in tensors}
+    return kind(**own, temperature=temperature, log_temperature=tensors.get(LOG_TEMPERATURE), **events)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from farzi_core.drawing import draw_events, draw_uniforms
+from farzi_core.drawing import draw_events, draw_uniforms, take_prepared
 
 
 def test_random_numbers_are_the_same_everywhere() -> None:
@@ -36,3 +36,18 @@ def test_frequencies_follow_the_probabilities() -> None:
     probabilities = np.array([[0.1, 0.2, 0.7]])
     drawn = draw_events(probabilities, draw_uniforms(20_000, 1, 3))
     np.testing.assert_allclose(np.bincount(drawn[:, 0]) / 20_000, probabilities[0], atol=0.015)
+
+
+def test_prepared_draws_are_taken_once_each_in_an_order_of_the_seed() -> None:
+    prepared = np.arange(6 * 3 * 2).reshape(6, 3, 2)
+    taken = take_prepared(prepared, 4, seed=1)
+    assert taken.shape == (4, 3, 2)
+    assert taken.dtype == np.int32
+    whole = take_prepared(prepared, 100, seed=1)
+    assert np.array_equal(whole[:4], taken)
+    for source in range(3):
+        assert sorted(whole[:, source].tolist()) == prepared[:, source].tolist()
+    orders = {tuple(take_prepared(prepared, 6, seed)[:, 0, 0].tolist()) for seed in range(20)}
+    assert len(orders) > 10
+    # Fixed figures: a published file must be drawn again by every later version.
+    assert whole[:, 0, 0].tolist() == [6, 0, 12, 18, 30, 24]

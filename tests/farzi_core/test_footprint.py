@@ -21,6 +21,15 @@ def test_checkpoints_of_teachers_take_memory_where_they_are_kept() -> None:
     assert kept > 2 * 100 * 4 * DATA.vocab_size * 32
 
 
+def test_prepared_draws_are_counted_where_teachers_have_a_say() -> None:
+    def size(**hard_sequences: Any) -> int:
+        spec = resolve_spec("sequential_recommendation", {"hard_sequences": hard_sequences})
+        return estimate_distillation_bytes(spec, DATA)
+
+    assert size(rule=[0, 2]) - size(rule=[1, 0]) == 16 * 50 * 50 * 4
+    assert size(prepared_draws=20) - size() == 4 * 50 * 50 * 4
+
+
 def test_the_curves_of_the_outer_loop_are_counted() -> None:
     def size(num_steps: int) -> int:
         spec = resolve_spec("sequential_recommendation", {"outer": {"num_steps": num_steps}})

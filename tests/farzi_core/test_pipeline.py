@@ -18,6 +18,7 @@ from farzi_core.distillation.outer_loop import OuterLoop
 from farzi_core.distillation.setting import Setting
 from farzi_core.distillation.teachers import TeacherTrajectory
 from farzi_core.errors import ArtifactError, ConfigError
+from farzi_core.hard_rules import RULES, SOFT_TOKENS_ALONE, list_rules
 from farzi_core.pipeline import PHASES, DistillationPipeline
 from farzi_core.progress import (
     OuterLoopEnded,
@@ -154,6 +155,46 @@ def test_the_result_is_complete(finished: Finished) -> None:
     assert result.manifest["data_sha256"] == SHA
     assert result.summary[f"distilled_{metric}"] > 0
     assert result.summary["distil_seconds"] > 0
+
+
+def test_hard_sequences_are_drawn_by_the_rule_that_validation_chose(finished: Finished) -> None:
+    _, spec, values = finished
+    paths = {file.name: file.path for file in result_of(values).files}
+    report = json.loads(paths["report.json"].read_text())
+    told = report["hard_sequences"]
+    assert [tuple(row["rule"]) for row in told["tried"]] == list(list_rules(spec)) == list(RULES)
+    better = min if "perplexity" in report["students"][spec.student.architecture]["full_data"] else max
+    best = better(told["tried"], key=lambda row: row["validation"])
+    assert told["rule"] == best["rule"]
+    content = load_synthetic(paths["synthetic.safetensors"])
+    assert list(content.hard_rule) == told["rule"]
+    prepared = content.synthetic.prepared_draws
+    assert told["prepared_draws"] == (0 if content.hard_rule == SOFT_TOKENS_ALONE else 16)
+    assert told["prepared_draws"] == (0 if prepared is None else len(prepared))
+    assert report["seconds"]["hard_sequences"] > 0
+    page = paths["report.html"].read_text()
+    assert "exponents of soft token and prediction" in page
+    assert f"{best['validation']:.4f}" in page
+
+
+def test_prepared_draws_are_what_is_published_and_judged(tmp_path: Path) -> None:
+    spec = tiny_spec(hard_sequences={"rule": [0.0, 2.0], "prepared_draws": 5}, evaluation={"hard_variants": []})
+    pipeline = DistillationPipeline(interactions(), spec, tmp_path, SHA)
+    result = result_of(list(pipeline.run()))
+    paths = {file.name: file.path for file in result.files}
+    prepared = load_synthetic(paths["synthetic.safetensors"]).synthetic.prepared_draws
+    assert prepared is not None
+    assert prepared.shape == (5, 3, 8)
+    tokens = read_vocabulary(paths["vocabulary.json"])
+    named = {tuple(tokens[event] for event in row) for row in prepared.flatten(0, 1).tolist()}
+    records = read_sequences_jsonl(paths["sequences.jsonl"])
+    assert {tuple(record["events"]) for record in records} <= named
+    assert len(records) == 4 * 3
+    report = json.loads(paths["report.json"].read_text())
+    assert report["hard_sequences"] == {"rule": [0.0, 2.0], "prepared_draws": 5, "tried": []}
+    assert report["sides"]["hard"]["events"] == 4 * 3 * 8
+    assert report["size"]["bytes"] == 4 * (3 * 8 * 8 + 8 * 12), "soft tokens do not need them"
+    assert "5 draws of each synthetic sequence were made with the teachers" in paths["report.html"].read_text()
 
 
 def test_the_outer_loop_says_how_it_ended(finished: Finished) -> None:

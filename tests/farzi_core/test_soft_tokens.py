@@ -75,6 +75,20 @@ def test_the_first_draw_is_the_input_events(tmp_path: Path) -> None:
     assert np.array_equal(found.draw(3), draw_hard_sequences(synthetic, 3, 11).numpy())
 
 
+def test_prepared_draws_come_before_those_of_the_soft_tokens(tmp_path: Path) -> None:
+    prepared = torch.arange(3 * 24).reshape(3, 4, 6) % 30
+    inputs = torch.arange(24).reshape(4, 6)
+    synthetic = replace(FORMS[0], prepared_draws=prepared, input_events=inputs)
+    found = write(synthetic, tmp_path)
+    published = found.draw(2)
+    assert published.dtype == np.int32
+    assert np.array_equal(found.draw(5)[:8], published)
+    assert np.array_equal(found.draw(5), draw_hard_sequences(synthetic, 5, 11).numpy())
+    assert np.array_equal(found.draw(5)[12:], write(FORMS[0], tmp_path).draw(5)[12:])
+    assert not np.array_equal(found.draw(2, seed=12), published)
+    assert sorted(map(tuple, found.draw(3).tolist())) == sorted(map(tuple, prepared.flatten(0, 1).tolist()))
+
+
 def test_scores_that_are_not_finite_are_refused(tmp_path: Path) -> None:
     scores = rand(2, 3, 4)
     scores[1, 1, 1] = torch.nan

@@ -80,13 +80,24 @@ def test_inner_loops_that_grow_cost_less() -> None:
 
 def test_the_plan_names_every_piece_of_work() -> None:
     planned = plan_distillation(QUICK, StepTimes(QUICK, SIZE))
-    assert list(planned)[:2] == ["teacher", "distillation"]
+    assert list(planned)[:3] == ["teacher", "distillation", "hard_sequences"]
     assert list(planned)[-1] == "artifacts"
     assert "sasrec/distilled/0/1.0" in planned
     assert all(seconds > 0 for seconds in planned.values())
     judged = plan_evaluation(QUICK, StepTimes(QUICK, SIZE))
     assert judged["teacher"] == 0.0, "only learned baselines need one"
     assert {name: planned[name] for name in judged if "/" in name} == {k: v for k, v in judged.items() if "/" in k}
+
+
+def test_rules_that_need_no_teacher_cost_nothing_and_draws_cost_by_their_number() -> None:
+    def planned(**hard_sequences: object) -> float:
+        spec = resolve_spec("sequential_recommendation", {"preset": "quick", "hard_sequences": hard_sequences})
+        return plan_distillation(spec, StepTimes(spec, SIZE))["hard_sequences"]
+
+    assert planned(rule=[1, 0]) == 0.0
+    few, many = planned(rule=[0, 2], prepared_draws=4), planned(rule=[0, 2], prepared_draws=12)
+    assert many == pytest.approx(3 * few)
+    assert planned() > planned(rule=[0, 2])
 
 
 def test_expected_steps_are_bounded_by_the_longest_training() -> None:

@@ -21,11 +21,17 @@ from farzi_core.evaluation.figures import Series
 from farzi_core.evaluation.history import History
 from farzi_core.evaluation.metrics import summarise
 from farzi_core.evaluation.page import write_page
-from farzi_core.evaluation.report import Report, build_report, summarise_report, write_report
+from farzi_core.evaluation.report import Report, build_report, describe_hard_sequences, summarise_report, write_report
+from farzi_core.hard_rules import SOFT_TOKENS_ALONE
 from tests.farzi_core.markov import interactions, tiny_spec
 
 Judged = tuple[Setting, Comparison, Distilled, Report]
 HOSTILE = '<script>alert("x")</script>&\'"'
+
+
+def report_on(setting: Setting, comparison: Comparison, distilled: Distilled, distil_s: float) -> Report:
+    drawn = describe_hard_sequences(SOFT_TOKENS_ALONE, distilled.synthetic)
+    return build_report(setting, comparison, distilled, distil_s=distil_s, hard_sequences=drawn)
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +49,7 @@ def judged() -> Judged:
     comparison = Comparison(setting, distilled)
     while not comparison.finished:
         comparison.advance()
-    return setting, comparison, distilled, build_report(setting, comparison, distilled, distil_s=12.0)
+    return setting, comparison, distilled, report_on(setting, comparison, distilled, distil_s=12.0)
 
 
 def test_the_report_has_the_published_shape(judged: Judged, tmp_path: Path) -> None:
@@ -205,7 +211,7 @@ def test_break_even_is_distillation_over_what_a_training_saves(judged: Judged) -
     assert "break_even_trainings" not in never
     speed_up = report["students"]["sasrec"]["speedup_to_same_metric"]["ratio"]
     assert summary.get("speedup_to_same_metric") == speed_up
-    assert build_report(setting, comparison, distilled, distil_s=24.0)["size"] == report["size"]
+    assert report_on(setting, comparison, distilled, distil_s=24.0)["size"] == report["size"]
 
 
 def test_the_protocol_says_what_was_decided_about_repeats(judged: Judged) -> None:
@@ -229,7 +235,7 @@ def test_one_student_has_no_deviation(tmp_path: Path) -> None:
     comparison = Comparison(setting, distilled)
     while not comparison.finished:
         comparison.advance()
-    report = build_report(setting, comparison, distilled, distil_s=1.0)
+    report = report_on(setting, comparison, distilled, distil_s=1.0)
     figures = report["students"]["sasrec"]["distilled"]["ndcg@10"]
     assert figures["std"] is None
     assert summarise_report(report, setting.metric)["distilled_ndcg@10"] == figures["mean"]
