@@ -1,4 +1,4 @@
-"""The stages that distillation and evaluation have in common: training teachers, and judging synthetic data.
+"""The stages of pipelines: training teachers, choosing and drawing hard sequences, and judging synthetic data.
 
 A stage advances step by step; whatever it yielded last, its checkpoint goes on from there. Steps are yielded as a number
 that rises through the stage, with metrics.

@@ -67,6 +67,7 @@ def test_the_report_has_the_published_shape(judged: Judged, tmp_path: Path) -> N
         "seconds",
         "break_even_trainings",
         "outer_loop",
+        "hard_sequences",
         "sequences",
         "training",
     }
