@@ -25,7 +25,6 @@ from bench.data_sets import add_data_arguments, read_data_set
 from bench.recipes import train, train_to_end
 from bench.spec_arguments import add_spec_arguments, parse_fields
 from farzi_core.comparison_plan import hard_batch_size
-from farzi_core.config import HardSequencesConfig
 from farzi_core.distillation.descent import Distilled
 from farzi_core.distillation.hard_sequences import HardSequences
 from farzi_core.distillation.outer_loop import OuterLoop
@@ -38,6 +37,7 @@ from farzi_core.evaluation.training import HardData, StudentTraining
 from farzi_core.hard_rules import RULES, Rule
 from farzi_core.presets import resolve_spec
 from farzi_core.synthetic.hard import draw_hard_sequences
+from farzi_core.synthetic_config import HardSequencesConfig
 
 RESULTS = Path(__file__).parent / "results" / "hard_rules.json"
 

@@ -11,14 +11,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal, Self
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from farzi_core.json_types import JsonTypedModel
+from farzi_core.spec_model import SpecModel
+from farzi_core.synthetic_config import HardSequencesConfig, SyntheticConfig
 
 Task = Literal["sequential_recommendation", "language_modeling"]
 DataFormat = Literal["csv", "tsv", "jsonl", "parquet", "inter", "sequences", "text"]
 PresetName = Literal["quick", "standard", "thorough"]
-Inputs = Literal["soft_tokens", "sampled_events"]
 Architecture = Literal["sasrec", "gru4rec", "fmlp", "narm", "transformer_lm", "lstm"]
 Baseline = Literal[
     "random",
@@ -48,18 +48,10 @@ TASK_ARCHITECTURES: dict[Task, tuple[Architecture, ...]] = {
 # Hard sequences of each synthetic one in the published files.
 PUBLISHED_DRAWS = 4
 
-Rank = Annotated[int, Field(ge=1, le=4096)]
 HardVariant = Annotated[int, Field(ge=1, le=100)] | Literal["argmax"]
 NoiseLevel = Annotated[float, Field(gt=0.0, lt=1.0)]
 Beta = Annotated[float, Field(ge=0.0, lt=1.0)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
-Exponent = Annotated[float, Field(ge=0.0, le=10.0)]
-
-
-class SpecModel(JsonTypedModel):
-    """Base of every part of the spec: immutable, and closed to unknown fields."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class StudentSizes(SpecModel):
@@ -86,64 +78,6 @@ class StudentConfig(StudentSizes):
     """The model that is trained on synthetic data inside the inner loop."""
 
     architecture: Architecture = Field("sasrec", description="Student architecture.")
-
-
-class SyntheticConfig(SpecModel):
-    """Size and form of the synthetic data ``softmax(scores / temperature)``; in bytes 4 a number, whatever the form."""
-
-    num_sequences: int = Field(50, ge=1, le=100_000, description="S, number of synthetic sequences.")
-    sequence_length: int = Field(
-        50, ge=2, le=2048, description="L, events per synthetic sequence: at most those of the longest training sequence."
-    )
-    latent_dim: int = Field(32, ge=1, le=1024, description="D, width of the latents of `factorized`: S L D + D V numbers.")
-    temperature: float = Field(1.0, gt=0.0, le=100.0, description="Softmax temperature; lower is closer to hard sequences.")
-    learn_temperature: bool = Field(False, description="Learn the temperature together with the rest, starting from it.")
-    parameterization: Literal["factorized", "tucker", "free"] = Field(
-        "factorized",
-        description="What makes the scores: 'factorized' latents and decoder; 'tucker' a core with factors for sequences, "
-        "positions and events (smaller); 'free' a score for every event at every position (S L V numbers).",
-    )
-    tucker_ranks: tuple[Rank, Rank, Rank] | None = Field(
-        None,
-        description="Ranks (A, B, C) of 'tucker' over sequences, positions and events: A B C + S A + L B + C V numbers; "
-        "null takes about (S/2, L/2, latent_dim).",
-    )
-    inputs: Inputs | None = Field(
-        "soft_tokens",
-        description="What students are shown at each position, while they are asked for the soft token there: 'soft_tokens' "
-        "the same tokens; 'sampled_events' events that teachers made up (4 bytes each), fixed from the start. null takes the "
-        "latter for a vocabulary of 1,000 or more, of a text or of interactions with a mean history of 50 or more.",
-    )
-    init: Literal["teacher", "real", "random"] = Field(
-        "teacher",
-        description="Start at what a teacher expects in place of each event of real sequences, at these events and those it "
-        "finds similar, or at noise.",
-    )
-
-    @model_validator(mode="after")
-    def _inputs_fit_start(self) -> SyntheticConfig:
-        if self.inputs == "sampled_events" and self.init != "teacher":
-            raise ValueError(
-                f"inputs 'sampled_events' are made up by teachers, but init is {self.init!r}; set it to 'teacher', or "
-                "inputs to 'soft_tokens'"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _ranks_fit(self) -> SyntheticConfig:
-        if self.tucker_ranks is None:
-            return self
-        if self.parameterization != "tucker":
-            raise ValueError(
-                f"tucker_ranks={list(self.tucker_ranks)} was given, but parameterization is {self.parameterization!r}; "
-                "set it to 'tucker' or leave the ranks out"
-            )
-        for name, rank, largest in zip(
-            ("num_sequences", "sequence_length"), self.tucker_ranks, (self.num_sequences, self.sequence_length), strict=False
-        ):
-            if rank > largest:
-                raise ValueError(f"tucker_ranks={list(self.tucker_ranks)}: {rank} is above {name}={largest}; lower it")
-        return self
 
 
 class InnerConfig(SpecModel):
@@ -387,33 +321,6 @@ class EvaluationConfig(SpecModel):
             twice = sorted({str(name) for name in named if named.count(name) > 1})
             if twice:
                 raise ValueError(f"{field} names {', '.join(twice)} more than once; name each once")
-        return self
-
-
-class HardSequencesConfig(SpecModel):
-    """How hard sequences are drawn, and how many are kept in the result."""
-
-    rule: tuple[Exponent, Exponent] | None = Field(
-        None,
-        description="Exponents (a, b): an event is drawn in proportion to soft_token^a x prediction^b, the prediction being "
-        "what teachers expect after the events drawn before it. [1, 0] is the soft tokens alone, each position on its own; "
-        "null tries a few rules on fresh students, and validation chooses.",
-    )
-    prepared_draws: int = Field(
-        16,
-        ge=1,
-        le=100,
-        description="Where teachers have a say, hard sequences of each synthetic one that are made once and kept in the "
-        "result (4 bytes an event); draws beyond them are of the soft tokens alone, and worth less.",
-    )
-
-    @model_validator(mode="after")
-    def _rule_has_predictions(self) -> HardSequencesConfig:
-        if self.rule is not None and self.rule[1] == 0.0 and self.rule[0] != 1.0:
-            raise ValueError(
-                f"rule {list(self.rule)} leaves predictions out, which only [1, 0], the soft tokens as they are, may do; raise "
-                "the second exponent, or use [1, 0] or null"
-            )
         return self
 
 

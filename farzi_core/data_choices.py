@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from farzi_core.config import DataSummary, DistillationSpec, Inputs, Task
+from farzi_core.config import DataSummary, DistillationSpec, Task
+from farzi_core.synthetic_config import Inputs
 
 # One soft token is a target and an input at once, which costs most where there are many events and histories are long. On
 # validation: NDCG@10 .092 instead of .107 on ML-100K (106 events a sequence), a perplexity of 187 instead of 64 on a text of

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_serializer
 
-from farzi_core.config import SpecModel
+from farzi_core.spec_model import SpecModel
 
 Tokenizer = Literal["words", "characters"]
 END_OF_LINE = "<eos>"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from farzi_core.config import OF_LONGEST, TASK_ARCHITECTURES, DataSummary, DistillationSpec, SyntheticConfig
+from farzi_core.config import OF_LONGEST, TASK_ARCHITECTURES, DataSummary, DistillationSpec
+from farzi_core.synthetic_config import SyntheticConfig
 
 
 @dataclass(frozen=True)

@@ -44,11 +44,13 @@ def steps_of(values: list[Progress], series: str) -> list[StepFinished]:
 def test_learned_baselines_run_in_the_evaluation_before_any_student(finished: Finished) -> None:
     values, _ = finished
     matching = steps_of(values, "distribution_matching_loss") + steps_of(values, "trajectory_matching_loss")
-    assert [step.step for step in matching] == [1, 2, 3, 4, 5, 6]
+    first = matching[0].step
+    assert first > 1, "how hard sequences are drawn is chosen before"
+    assert [step.step for step in matching] == list(range(first, first + 6))
     assert {step.phase for step in matching} == {"evaluation"}
     assert "distribution_matching_validation" in matching[2].metrics
     first_training = steps_of(values, "full_data_training_loss")[0]
-    assert first_training.step > 6
+    assert first_training.step > first + 5
     assert [step.done for step in matching] == sorted(step.done for step in matching)
 
 
