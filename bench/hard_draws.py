@@ -15,7 +15,6 @@ Shape letters: S synthetic sequences, L length, V vocabulary, K draws.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import time
 from dataclasses import replace
@@ -27,19 +26,18 @@ from torch import Tensor
 from torch.nn import functional
 
 from bench.baselines import describe_run
-from bench.data_sets import add_data_arguments, read_data_set
-from bench.spec_arguments import add_spec_arguments, parse_fields
+from bench.data_sets import add_data_arguments
+from bench.spec_arguments import add_row, add_spec_arguments, read_setting
 from farzi_core.comparison_plan import hard_batch_size
 from farzi_core.distillation.descent import SyntheticDescent
 from farzi_core.distillation.draws import PROBABILITIES, draw_num_inner_steps, draw_real_batch, draw_start_params
-from farzi_core.distillation.setting import Setting, prepare_setting
+from farzi_core.distillation.setting import Setting
 from farzi_core.distillation.start import make_start
 from farzi_core.distillation.teachers import TeacherTraining, TeacherTrajectory
 from farzi_core.errors import FarziError
 from farzi_core.evaluation.metrics import summarise
 from farzi_core.evaluation.training import HardData, StudentTraining, TrainingPlan, draw_row_numbers, take_rows
 from farzi_core.metagrad import compute_meta_gradient
-from farzi_core.presets import resolve_spec
 from farzi_core.seeding import derive_generator, derive_seed
 from farzi_core.students import Params, next_event_loss, soft_next_event_loss
 from farzi_core.synthetic.base import Synthetic
@@ -62,18 +60,13 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     try:
-        dataset = read_data_set(arguments.data_set, arguments.data)
-        fields = {"preset": arguments.preset, **parse_fields(arguments.set)}
-        fields["synthetic"] = {"inputs": "soft_tokens", **fields.get("synthetic", {})}
-        spec = resolve_spec(dataset.task, fields)
-        run = Run(prepare_setting(dataset, spec), arguments.draws, arguments.max_steps)
+        setting = read_setting(arguments, {"synthetic": {"inputs": "soft_tokens"}})
+        run = Run(setting, arguments.draws, arguments.max_steps)
         row = run.measure(arguments.sharpness, arguments.seeds)
     except (FarziError, OSError, ValueError) as error:
         raise SystemExit(str(error)) from error
     named = ("data_set", "preset", "set", "draws", "sharpness", "max_steps")
-    rows = json.loads(arguments.results.read_text()) if arguments.results.exists() else []
-    rows.append({name: getattr(arguments, name) for name in named} | describe_run(time.process_time()) | row)
-    arguments.results.write_text(json.dumps(rows, indent=1) + "\n")
+    add_row(arguments.results, {name: getattr(arguments, name) for name in named} | describe_run(time.process_time()) | row)
 
 
 class Run:

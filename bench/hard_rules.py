@@ -11,7 +11,6 @@ A run adds a row to ``bench/results/hard_rules.json``. Verdicts: ``docs/log.md``
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import time
 from dataclasses import replace
@@ -21,21 +20,20 @@ from typing import Any
 import torch
 
 from bench.baselines import describe_run
-from bench.data_sets import add_data_arguments, read_data_set
+from bench.data_sets import add_data_arguments
 from bench.recipes import train, train_to_end
-from bench.spec_arguments import add_spec_arguments, parse_fields
+from bench.spec_arguments import add_row, add_spec_arguments, read_setting
 from farzi_core.comparison_plan import hard_batch_size
 from farzi_core.distillation.descent import Distilled
 from farzi_core.distillation.hard_sequences import HardSequences
 from farzi_core.distillation.outer_loop import OuterLoop
-from farzi_core.distillation.setting import Setting, prepare_setting
+from farzi_core.distillation.setting import Setting
 from farzi_core.distillation.start import make_start
 from farzi_core.distillation.teachers import TeacherTrajectory
 from farzi_core.errors import FarziError
 from farzi_core.evaluation.metrics import summarise
 from farzi_core.evaluation.training import HardData, StudentTraining
 from farzi_core.hard_rules import RULES, Rule
-from farzi_core.presets import resolve_spec
 from farzi_core.synthetic.hard import draw_hard_sequences
 from farzi_core.synthetic_config import HardSequencesConfig
 
@@ -57,17 +55,13 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     try:
-        dataset = read_data_set(arguments.data_set, arguments.data)
-        spec = resolve_spec(dataset.task, {"preset": arguments.preset, **parse_fields(arguments.set)})
-        setting = prepare_setting(dataset, spec)
         rules = arguments.rule or list(RULES)
-        measured = measure(setting, rules, arguments.draws, arguments.seeds, from_start=arguments.start)
+        measured = measure(read_setting(arguments), rules, arguments.draws, arguments.seeds, from_start=arguments.start)
     except (FarziError, OSError, ValueError) as error:
         raise SystemExit(str(error)) from error
     named = ("data_set", "preset", "set", "start", "draws")
-    rows = json.loads(arguments.results.read_text()) if arguments.results.exists() else []
-    rows.append({name: getattr(arguments, name) for name in named} | describe_run(time.process_time()) | measured)
-    arguments.results.write_text(json.dumps(rows, indent=1) + "\n")
+    row = {name: getattr(arguments, name) for name in named} | describe_run(time.process_time()) | measured
+    add_row(arguments.results, row)
 
 
 def parse_rule(text: str) -> Rule:

@@ -12,7 +12,6 @@ end, and CPU seconds. ``docs/log.md`` has the verdicts.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import time
 from pathlib import Path
@@ -20,17 +19,16 @@ from typing import Any
 
 import torch
 
-from bench.data_sets import add_data_arguments, read_data_set
-from bench.spec_arguments import add_spec_arguments, parse_fields
+from bench.data_sets import add_data_arguments
+from bench.spec_arguments import add_row, add_spec_arguments, read_setting
 from farzi_core.batch_sizes import synthetic_batch_size
 from farzi_core.comparison_plan import DISTILLED, HARD, hard_batch_size, max_training_steps
 from farzi_core.distillation.descent import Distilled
 from farzi_core.distillation.outer_loop import OuterLoop
-from farzi_core.distillation.setting import Setting, prepare_setting
+from farzi_core.distillation.setting import Setting
 from farzi_core.distillation.teachers import TeacherTraining
 from farzi_core.errors import FarziError
 from farzi_core.evaluation.training import HardData, SoftData, StudentTraining, TrainingData, TrainingPlan
-from farzi_core.presets import resolve_spec
 from farzi_core.synthetic.hard import draw_hard_sequences
 
 RESULTS = Path(__file__).parent / "results" / "recipes.json"
@@ -46,14 +44,11 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     try:
-        dataset = read_data_set(arguments.data_set, arguments.data)
-        spec = resolve_spec(dataset.task, {"preset": arguments.preset, **parse_fields(arguments.set)})
-        row = run(prepare_setting(dataset, spec), arguments.students, arguments.draws)
+        row = run(read_setting(arguments), arguments.students, arguments.draws)
     except (FarziError, OSError, ValueError) as error:
         raise SystemExit(str(error)) from error
     head = {"data_set": arguments.data_set, "preset": arguments.preset, "set": arguments.set}
-    rows = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
-    RESULTS.write_text(json.dumps([*rows, head | row], indent=1) + "\n")
+    add_row(RESULTS, head | row)
 
 
 def run(setting: Setting, num_students: int, draws: list[int]) -> dict[str, Any]:

@@ -15,7 +15,6 @@ Shape letters: S sequences, L length, V vocabulary, H hidden.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import time
 from dataclasses import dataclass
@@ -25,14 +24,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench.data_sets import add_data_arguments, read_data_set
-from bench.spec_arguments import add_spec_arguments, parse_fields
-from farzi_core.distillation.setting import Setting, prepare_setting
+from bench.data_sets import add_data_arguments
+from bench.spec_arguments import add_row, add_spec_arguments, read_setting
+from farzi_core.distillation.setting import Setting
 from farzi_core.distillation.teachers import TeacherTraining
 from farzi_core.errors import FarziError
 from farzi_core.evaluation.metrics import summarise
 from farzi_core.evaluation.training import StudentTraining, TrainingPlan
-from farzi_core.presets import resolve_spec
 from farzi_core.seeding import derive_generator
 from farzi_core.students import Params, Student
 from farzi_core.students.log_normalizer import log_normalizer
@@ -66,14 +64,11 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     try:
-        dataset = read_data_set(arguments.data_set, arguments.data)
-        spec = resolve_spec(dataset.task, {"preset": arguments.preset, **parse_fields(arguments.set)})
-        row = measure(prepare_setting(dataset, spec), arguments.inputs, arguments.max_steps, arguments.seeds)
+        row = measure(read_setting(arguments), arguments.inputs, arguments.max_steps, arguments.seeds)
     except (FarziError, OSError, ValueError) as error:
         raise SystemExit(str(error)) from error
     head = {"data_set": arguments.data_set, "preset": arguments.preset, "set": arguments.set, "inputs": arguments.inputs}
-    rows = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
-    RESULTS.write_text(json.dumps([*rows, head | row], indent=1) + "\n")
+    add_row(RESULTS, head | row)
 
 
 def measure(setting: Setting, inputs: str, max_steps: int, num_seeds: int) -> dict[str, Any]:

@@ -102,14 +102,11 @@ class SoftTokens:
         """
         num_sequences, length, _ = self.shape
         seed = self.header.get("hard_seed", 0) if seed is None else seed
-        if PREPARED_DRAWS in self.tensors:
-            first = take_prepared(self.tensors[PREPARED_DRAWS], draws, seed).reshape(-1, num_sequences * length)
-        elif INPUT_EVENTS in self.tensors:
-            first = self.tensors[INPUT_EVENTS].reshape(1, num_sequences * length)
-        else:
-            first = np.empty((0, num_sequences * length), dtype=np.int32)
+        first = known_draws(self.tensors, draws, seed)
+        if first is None:
+            return self._draw_positions(draws, 0, seed).reshape(draws * num_sequences, length)
         rest = self._draw_positions(draws, len(first), seed)
-        return np.concatenate([first, rest]).reshape(draws * num_sequences, length)
+        return np.concatenate([first.reshape(len(first), -1), rest]).reshape(draws * num_sequences, length)
 
     def _draw_positions(self, draws: int, first: int, seed: int) -> NDArray[np.int32]:
         """Return draws ``first`` to ``draws`` of every position on its own, (draws - first, S L)."""
@@ -152,6 +149,22 @@ class SoftTokens:
         )
         latents = positions @ np.tensordot(sequences, core, axes=1)  # (L, B) @ (S, B, C)
         return latents.reshape(-1, len(decoder)), decoder
+
+
+def known_draws(events: Mapping[str, NDArray[Any]], draws: int, seed: int) -> NDArray[np.int32] | None:
+    """Return the draws that need no soft tokens: prepared ones, else the input events as draw 0.
+
+    Args:
+        events: tensors by name, of which those of ``EVENT_TENSORS`` count.
+        draws: how many are wanted.
+        seed: of the order of prepared ones.
+
+    Returns:
+        int32 (at most draws, S, L); None where there is nothing of the kind.
+    """
+    if PREPARED_DRAWS in events:
+        return take_prepared(events[PREPARED_DRAWS], draws, seed)
+    return events[INPUT_EVENTS][None].astype(np.int32) if INPUT_EVENTS in events else None
 
 
 def read_soft_tokens(path: Path) -> SoftTokens:

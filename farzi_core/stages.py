@@ -124,13 +124,13 @@ class HardSequencesStage:
         work = self._work or HardSequences(self._setting, trajectories, distilled)
         self._work = work
         while not work.finished:
-            num_tried, started = len(work.validations), time.perf_counter()
-            cost = self._times.prepared_draw if work.all_tried else self._times.hard_trial_step
+            is_draw, num_tried, started = work.all_tried, len(work.validations), time.perf_counter()
             work.advance()
             self.seconds += time.perf_counter() - started
-            meter.add(HARD_SEQUENCES, cost)
+            meter.add(HARD_SEQUENCES, self._times.prepared_draw if is_draw else self._times.hard_trial_step)
             self.steps += 1
-            if len(work.validations) > num_tried or self.steps % TRAINING_STEPS_PER_REPORT == 0:
+            # A draw may take as long as many steps of training.
+            if is_draw or len(work.validations) > num_tried or self.steps % TRAINING_STEPS_PER_REPORT == 0:
                 yield self.steps, {}
         meter.finish(HARD_SEQUENCES)
 

@@ -248,7 +248,8 @@ def _describe_protocol(setting: Setting) -> dict[str, Any]:
         "hard_draws": evaluation.hard_draws,
         "hard_rule": (
             "events of hard sequences are drawn by soft_token^a x prediction^b, the prediction being what teachers expect "
-            "after the events drawn before it; (a, b) chosen on validation, by one fresh student a rule"
+            "after the events drawn before it; (a, b) is the rule under hard_sequences, and where several were tried, by one "
+            "fresh student each, the best on validation"
         ),
         **_describe_noise_protocol(setting),
         "seconds": (

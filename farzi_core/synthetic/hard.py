@@ -14,8 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from farzi_core.drawing import draw_events, draw_uniforms, take_prepared
+from farzi_core.drawing import draw_events, draw_uniforms
 from farzi_core.errors import ConfigError, NumericalError
+from farzi_core.soft_tokens import known_draws
 from farzi_core.synthetic.base import Synthetic
 
 _BLOCK_NUMBERS = 2**22
@@ -63,22 +64,15 @@ def draw_hard_sequences(synthetic: Synthetic, draws: int, seed: int) -> Tensor:
     Returns:
         int64 (draws * S, L) on the CPU; row ``d * S + s`` is draw d of sequence s.
     """
-    first = _known_draws(synthetic, draws, seed)
-    if len(first) == draws * synthetic.num_sequences:
+    known = known_draws({name: tensor.cpu().numpy() for name, tensor in synthetic.event_tensors().items()}, draws, seed)
+    if known is None:
+        return sample_hard_sequences(synthetic.probabilities(), draws, seed)
+    first = torch.from_numpy(known).long().flatten(0, 1)
+    if len(known) == draws:
         return first
     events = sample_hard_sequences(synthetic.probabilities(), draws, seed)
     events[: len(first)] = first
     return events
-
-
-def _known_draws(synthetic: Synthetic, draws: int, seed: int) -> Tensor:
-    """Return the draws that need no soft tokens, at most ``draws`` of them."""
-    if synthetic.prepared_draws is not None:
-        prepared = take_prepared(synthetic.prepared_draws.cpu().numpy(), draws, seed)
-        return torch.from_numpy(prepared).long().flatten(0, 1)
-    if synthetic.input_events is not None:
-        return synthetic.input_events.cpu()
-    return torch.empty((0, synthetic.sequence_length), dtype=torch.long)
 
 
 def argmax_hard_sequences(probabilities: Tensor) -> Tensor:

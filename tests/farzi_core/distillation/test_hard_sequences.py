@@ -113,7 +113,7 @@ def test_a_rule_of_predictions_asks_for_a_teacher() -> None:
     assert prepared_of(finish(HardSequences(setting, teachers, distilled))).shape == (2, 3, 8)
 
 
-def test_more_prepared_draws_begin_with_fewer_and_do_not_depend_on_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_prepared_draws_begin_with_fewer_and_blocks_of_rows_make_as_many(monkeypatch: pytest.MonkeyPatch) -> None:
     def draws(number: int) -> Tensor:
         setting, teachers, distilled = prepare(hard_sequences={"rule": [0.5, 1.5], "prepared_draws": number})
         return prepared_of(finish(HardSequences(setting, teachers, distilled)))
