@@ -1,9 +1,9 @@
-"""What hard sequences are worth by each rule they can be drawn by: exponents of soft token and teachers' prediction.
+"""What hard sequences are worth by each rule they can be drawn by: exponents of soft token, prediction and coverage.
 
 Distils as the spec says, or takes the start with ``--start``, draws by every rule, and trains fresh students on the draws:
 validation and test of each. The product tries the rules of ``farzi_core.hard_rules`` on one student each. Run as
 
-    python -m bench.hard_rules --data-set ml-100k --data ml-100k/u.data --start --rule 1,0 --rule 0,1 --rule 0,2
+    python -m bench.hard_rules --data-set ml-100k --data ml-100k/u.data --start --rule 1,0 --rule 0,1 --rule 0,2,1
 
 A run adds a row to ``bench/results/hard_rules.json``. Verdicts: ``docs/log.md``.
 """
@@ -47,7 +47,7 @@ def main() -> None:
     add_spec_arguments(parser)
     parser.add_argument("--start", action="store_true", help="draw from the start, nothing distilled")
     parser.add_argument(
-        "--rule", action="append", type=parse_rule, metavar="A,B", help="one each time; left out: the product's"
+        "--rule", action="append", type=parse_rule, metavar="A,B,C", help="one each time; left out: the product's"
     )
     parser.add_argument("--draws", type=int, default=4, help="hard sequences of each synthetic one")
     parser.add_argument("--seeds", type=int, default=2)
@@ -65,9 +65,13 @@ def main() -> None:
 
 
 def parse_rule(text: str) -> Rule:
-    """Return ``"0.5,1.5"`` as a rule."""
-    token, prediction = map(float, text.split(","))
-    return token, prediction
+    """Return ``"0.5,1.5,1"`` as a rule.
+
+    Raises:
+        TypeError: it is not two or three numbers.
+        ValueError: a part is no number.
+    """
+    return Rule.of([float(part) for part in text.split(",")])
 
 
 def measure(setting: Setting, rules: list[Rule], draws: int, num_seeds: int, *, from_start: bool) -> dict[str, Any]:

@@ -93,7 +93,7 @@ def load_synthetic(path: Path) -> SyntheticFile:
             header["training"],
             header.get("hard_seed", 0),
             header.get("tokenizer"),
-            tuple(header.get("hard_rule", SOFT_TOKENS_ALONE)),
+            Rule.of(header.get("hard_rule", SOFT_TOKENS_ALONE)),
         )
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ArtifactError(f"{path.name} is not a readable result ({error}); download it again") from error

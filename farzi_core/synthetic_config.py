@@ -7,13 +7,21 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from farzi_core.spec_model import SpecModel
 
 Inputs = Literal["soft_tokens", "sampled_events"]
 Rank = Annotated[int, Field(ge=1, le=4096)]
 Exponent = Annotated[float, Field(ge=0.0, le=10.0)]
+
+
+def _without_coverage(exponents: object) -> object:
+    """Return a rule of two exponents, as specs had them before, as one of three."""
+    return (*exponents, 0.0) if isinstance(exponents, list | tuple) and len(exponents) == 2 else exponents
+
+
+HardRule = Annotated[tuple[Exponent, Exponent, Exponent], BeforeValidator(_without_coverage)]
 
 
 class SyntheticConfig(SpecModel):
@@ -77,10 +85,11 @@ class SyntheticConfig(SpecModel):
 class HardSequencesConfig(SpecModel):
     """How hard sequences are drawn, and how many are kept in the result."""
 
-    rule: tuple[Exponent, Exponent] | None = Field(
+    rule: HardRule | None = Field(
         None,
-        description="Exponents (a, b): an event is drawn in proportion to soft_token^a x prediction^b, the prediction being "
-        "what teachers expect after the events drawn before it. [1, 0] is the soft tokens alone, each position on its own; "
+        description="Exponents (a, b, c): an event is drawn in proportion to soft_token^a x prediction^b x (expected / "
+        "drawn)^c. The prediction is what teachers expect after the events drawn before it; the last factor favours events "
+        "that were drawn less often than real data have them. [1, 0, 0] is the soft tokens alone, each position on its own; "
         "null tries a few rules on fresh students, and validation chooses.",
     )
     prepared_draws: int = Field(
@@ -93,9 +102,9 @@ class HardSequencesConfig(SpecModel):
 
     @model_validator(mode="after")
     def _rule_has_predictions(self) -> HardSequencesConfig:
-        if self.rule is not None and self.rule[1] == 0.0 and self.rule[0] != 1.0:
+        if self.rule is not None and self.rule[1] == 0.0 and self.rule != (1.0, 0.0, 0.0):
             raise ValueError(
-                f"rule {list(self.rule)} leaves predictions out, which only [1, 0], the soft tokens as they are, may do; raise "
-                "the second exponent, or use [1, 0] or null"
+                f"rule {list(self.rule)} leaves predictions out, which only [1, 0, 0], the soft tokens as they are, may do; "
+                "raise the second exponent, or use [1, 0, 0] or null"
             )
         return self

@@ -1,9 +1,10 @@
 """Choosing how hard sequences are drawn, and drawing those that need teachers while there are some.
 
-A rule is a pair of exponents (a, b): an event is drawn in proportion to  soft_token^a x prediction^b,  the prediction being the
-teachers' mean after the events drawn before it. (1, 0) is the soft tokens alone, each position on its own, and needs nobody.
-Exponents that sum to more than 1 draw nearer to the mode, where a student learns more from few sequences (Kim and Rush 2016,
-arXiv 1606.07947). Which rule is best differs from data to data, so fresh students try them and validation chooses.
+A rule is three exponents (a, b, c): an event is drawn in proportion to  soft_token^a x prediction^b x (expected / drawn)^c.
+The prediction is the teachers' mean after the events drawn before it, the last factor what ``coverage.py`` says. (1, 0, 0) is
+the soft tokens alone, each position on its own, and needs nobody. Where a and b sum to more than 1, draws are nearer to the
+mode, where a student learns more from few sequences (Kim and Rush 2016, arXiv 1606.07947). Which rule is best differs from data
+to data, so fresh students try them and validation chooses.
 
 Shape letters: S synthetic sequences, L length, V vocabulary, P prepared draws.
 """
@@ -18,6 +19,7 @@ from torch import Tensor
 
 from farzi_core.comparison_plan import HARD, hard_batch_size
 from farzi_core.distillation.checkpoint import Checkpoint
+from farzi_core.distillation.coverage import Coverage
 from farzi_core.distillation.descent import Distilled
 from farzi_core.distillation.mean_prediction import MeanPrediction, sample_sequences
 from farzi_core.distillation.setting import Setting
@@ -88,7 +90,7 @@ class HardSequences:
         """
         assert not self.finished
         if self.all_tried:
-            self._prepared.append(self._draw(self.rule, len(self._prepared)))
+            self._prepared.append(self._draw(self.rule, self._prepared))
             return
         rule = self._rules[len(self.validations)]
         training = self._current or self._begin(rule)
@@ -110,7 +112,10 @@ class HardSequences:
         if rule == SOFT_TOKENS_ALONE:
             events = draw_hard_sequences(self._distilled.synthetic, draws, derive_seed(setting.spec.seed, "hard_trial"))
         else:
-            events = torch.cat([self._draw(rule, draw) for draw in range(draws)])
+            drawn: list[Tensor] = []
+            while len(drawn) < draws:
+                drawn.append(self._draw(rule, drawn))
+            events = torch.cat(drawn)
         plan = TrainingPlan(
             setting.inner_adam(self._distilled.inner_lr),
             trial_steps(setting.spec),
@@ -129,13 +134,16 @@ class HardSequences:
             device=setting.device,
         )
 
-    def _draw(self, rule: Rule, draw: int) -> Tensor:
-        """Return draw number ``draw`` of every synthetic sequence by a rule of teachers, int64 (S, L) on the CPU."""
+    def _draw(self, rule: Rule, earlier: Sequence[Tensor]) -> Tensor:
+        """Return the draw of every synthetic sequence that follows earlier ones, by a rule of teachers: int64 (S, L), CPU."""
         assert self._mean is not None, "a rule of teachers needs teachers"
-        token_weight, sharpness = rule
-        synthetic = self._distilled.synthetic
-        generator = derive_generator(self._setting.spec.seed, HARD, "prepared", draw)
-        favoured = token_weight * synthetic.logits().log_softmax(-1) if token_weight else None
+        synthetic, device = self._distilled.synthetic, self._setting.device
+        generator = derive_generator(self._setting.spec.seed, HARD, "prepared", len(earlier))
+        favoured = rule.token * synthetic.logits().log_softmax(-1) if rule.token else None
+        coverage = Coverage(self._mean.first_event, rule.coverage) if rule.coverage else None
+        if coverage is not None:
+            for events in earlier:
+                coverage.count(events.to(device))
         size = max(1, _BLOCK_NUMBERS // synthetic.vocab_size)
         blocks = [
             sample_sequences(
@@ -144,8 +152,9 @@ class HardSequences:
                 synthetic.sequence_length,
                 repeats_allowed=self._setting.repeats_allowed,
                 generator=generator,
-                sharpness=sharpness,
+                sharpness=rule.prediction,
                 token_logits=None if favoured is None else favoured[start : start + size],
+                coverage=coverage,
             )
             for start in range(0, synthetic.num_sequences, size)
         ]

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from farzi_core.distillation.coverage import Coverage
 from farzi_core.distillation.setting import Setting
 from farzi_core.students import Params
 
@@ -61,6 +62,7 @@ def sample_sequences(
     generator: torch.Generator,
     sharpness: float = 1.0,
     token_logits: Tensor | None = None,
+    coverage: Coverage | None = None,
 ) -> Tensor:
     """Return sequences that teachers make up, event by event:  event ~ mean prediction^sharpness x exp(token_logits).
 
@@ -73,6 +75,7 @@ def sample_sequences(
         sharpness: exponent of the prediction, at least 0; above 1 draws nearer to the likeliest events.
         token_logits: (S, L, V), what else favours an event at a position, and all that does at the first one; None: nothing,
             and the first event is drawn by how often events occur.
+        coverage: favours events that are behind, and counts those that are drawn here; None: neither.
 
     Returns:
         int64 (S, L) on the teachers' device.
@@ -80,16 +83,23 @@ def sample_sequences(
     Cost: L passes over ever longer sequences.
     """
     all_differ = not repeats_allowed and len(mean.first_event) >= length
-    first = mean.first_event.log().expand(num_sequences, -1) if token_logits is None else token_logits[:, 0]
-    events = _draw(first, generator)
+    events = torch.empty(num_sequences, 0, dtype=torch.int64, device=mean.first_event.device)
     while events.shape[1] < length:
-        expected = mean.probabilities(mean.encode(events)[:, -1]).clamp(min=_LEAST_PROBABILITY)
-        logits = sharpness * expected.log()
-        if token_logits is not None:
-            logits = logits + token_logits[:, events.shape[1]]
+        if events.shape[1] > 0:
+            expected = mean.probabilities(mean.encode(events)[:, -1]).clamp(min=_LEAST_PROBABILITY)
+            logits = sharpness * expected.log()
+            if token_logits is not None:
+                logits = logits + token_logits[:, events.shape[1]]
+        else:
+            logits = mean.first_event.log().expand(num_sequences, -1) if token_logits is None else token_logits[:, 0]
+        if coverage is not None:
+            logits = logits + coverage.logits()
         if all_differ:
             logits = logits.scatter(1, events, -torch.inf)
-        events = torch.cat([events, _draw(logits, generator)], 1)
+        drawn = _draw(logits, generator)
+        if coverage is not None:
+            coverage.count(drawn)
+        events = torch.cat([events, drawn], 1)
     return events
 
 

@@ -247,9 +247,10 @@ def _describe_protocol(setting: Setting) -> dict[str, Any]:
         "ratio": f"side / full_data; {LEVEL:.0%} bootstrap interval over seeds and cases, {NUM_RESAMPLES} resamples",
         "hard_draws": evaluation.hard_draws,
         "hard_rule": (
-            "events of hard sequences are drawn by soft_token^a x prediction^b, the prediction being what teachers expect "
-            "after the events drawn before it; (a, b) is the rule under hard_sequences, and where several were tried, by one "
-            "fresh student each, the best on validation"
+            "events of hard sequences are drawn by soft_token^a x prediction^b x (expected / drawn)^c: the prediction is what "
+            "teachers expect after the events drawn before it, the last factor favours events that were drawn less often than "
+            "real data have them; (a, b, c) is the rule under hard_sequences, and where several were tried, by one fresh "
+            "student each, the best on validation"
         ),
         **_describe_noise_protocol(setting),
         "seconds": (

@@ -21,7 +21,8 @@ def test_every_rule_is_judged_on_as_many_draws(from_start: bool) -> None:
     assert all(0.0 < student["test"] < 1.0 for row in found["rules"] for student in row["students"])
 
 
-def test_a_rule_is_two_numbers() -> None:
-    assert parse_rule("0.5,1.5") == (0.5, 1.5)
-    with pytest.raises(ValueError, match="not enough values"):
+def test_a_rule_is_two_or_three_numbers() -> None:
+    assert parse_rule("0.5,1.5") == (0.5, 1.5, 0.0)
+    assert parse_rule("0,2,1") == (0.0, 2.0, 1.0)
+    with pytest.raises(TypeError, match="missing 1 required"):
         parse_rule("2")

@@ -191,7 +191,7 @@ def test_prepared_draws_are_what_is_published_and_judged(tmp_path: Path) -> None
     assert {tuple(record["events"]) for record in records} <= named
     assert len(records) == 4 * 3
     report = json.loads(paths["report.json"].read_text())
-    assert report["hard_sequences"] == {"rule": [0.0, 2.0], "prepared_draws": 5, "tried": []}
+    assert report["hard_sequences"] == {"rule": [0.0, 2.0, 0.0], "prepared_draws": 5, "tried": []}
     assert report["sides"]["hard"]["events"] == 4 * 3 * 8
     assert report["size"]["bytes"] == 4 * (3 * 8 * 8 + 8 * 12), "soft tokens do not need them"
     assert "5 draws of each synthetic sequence were made with the teachers" in paths["report.html"].read_text()

@@ -12,12 +12,14 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from farzi_core.distillation.checkpoint import Checkpoint
+from farzi_core.distillation.coverage import Coverage
 from farzi_core.distillation.descent import Distilled
 from farzi_core.distillation.hard_sequences import HardSequences
+from farzi_core.distillation.mean_prediction import MeanPrediction
 from farzi_core.distillation.setting import Setting, prepare_setting
 from farzi_core.distillation.start import make_start
 from farzi_core.distillation.teachers import TeacherTraining, TeacherTrajectory
-from farzi_core.hard_rules import RULES, SOFT_TOKENS_ALONE
+from farzi_core.hard_rules import RULES, SOFT_TOKENS_ALONE, Rule
 from farzi_core.synthetic.hard import draw_hard_sequences
 from tests.farzi_core.markov import interactions, text, tiny_spec
 
@@ -65,7 +67,7 @@ def test_validation_chooses_among_all_rules_and_the_best_is_drawn() -> None:
 
 
 @pytest.mark.parametrize("best", RULES)
-def test_whichever_rule_is_best_is_the_one(best: tuple[float, float]) -> None:
+def test_whichever_rule_is_best_is_the_one(best: Rule) -> None:
     setting, teachers, distilled = prepare(hard_sequences={"prepared_draws": 2})
     work = HardSequences(setting, teachers, distilled)
     work.validations = {rule: 0.2 + (rule == best) for rule in RULES}
@@ -90,7 +92,7 @@ def test_a_rule_that_was_asked_for_is_not_tried() -> None:
     work = HardSequences(setting, teachers, distilled)
     result = finish(work)
     assert work.validations == {}
-    assert work.rule == (0.0, 2.0)
+    assert work.rule == (0.0, 2.0, 0.0)
     assert prepared_of(result).shape == (3, 3, 8)
 
 
@@ -115,7 +117,7 @@ def test_a_rule_of_predictions_asks_for_a_teacher() -> None:
 
 def test_more_prepared_draws_begin_with_fewer_and_blocks_of_rows_make_as_many(monkeypatch: pytest.MonkeyPatch) -> None:
     def draws(number: int) -> Tensor:
-        setting, teachers, distilled = prepare(hard_sequences={"rule": [0.5, 1.5], "prepared_draws": number})
+        setting, teachers, distilled = prepare(hard_sequences={"rule": [0.5, 1.5, 1.0], "prepared_draws": number})
         return prepared_of(finish(HardSequences(setting, teachers, distilled)))
 
     many = draws(4)
@@ -135,6 +137,35 @@ def test_large_exponents_draw_the_mode_and_events_differ_where_real_ones_do() ->
     assert (sharp[:, :, 0] == most_likely).float().mean() > 0.9
     flat = prepare(hard_sequences={"rule": [0.0, 0.01], "prepared_draws": 20})
     assert num_different(prepared_of(finish(HardSequences(*flat)))) == 20
+
+
+def test_coverage_brings_events_nearer_to_their_shares() -> None:
+    def distance(coverage: float) -> float:
+        setting, teachers, distilled = prepare(hard_sequences={"rule": [0.0, 3.0, coverage], "prepared_draws": 20})
+        drawn = prepared_of(finish(HardSequences(setting, teachers, distilled)))
+        shares = MeanPrediction(setting, [teacher.best_params for teacher in teachers]).first_event
+        found = torch.bincount(drawn.flatten(), minlength=setting.vocab_size) / drawn.numel()
+        return float((found - shares).abs().sum())
+
+    assert distance(5.0) < distance(1.0) < distance(0.0)
+    assert distance(5.0) < distance(0.0) / 3
+
+
+def test_coverage_counts_the_draws_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    counted: list[Tensor] = []
+    count = Coverage.count
+
+    def count_and_note(coverage: Coverage, events: Tensor) -> None:
+        counted.append(events)
+        count(coverage, events)
+
+    monkeypatch.setattr(Coverage, "count", count_and_note)
+    work = HardSequences(*prepare(hard_sequences={"rule": [0.0, 2.0, 1.0], "prepared_draws": 3}))
+    draws = prepared_of(finish(work))
+    # Before each draw those that there are already, then its own, position by position.
+    whole = [events for events in counted if events.shape == (3, 8)]
+    assert [torch.equal(events, draws[i]) for events, i in zip(whole, (0, 0, 1), strict=True)] == [True] * 3
+    assert sum(events.shape == (3, 1) for events in counted) == 3 * 8
 
 
 @pytest.mark.parametrize("num_steps", [0, 3, 14, 33, 36])
@@ -161,14 +192,13 @@ def test_prepared_draws_come_first_whatever_the_seed() -> None:
     prepared = prepared_of(Distilled(synthetic, 0.02))
     eight = draw_hard_sequences(synthetic, 8, seed=3).reshape(8, 3, 8)
     assert torch.equal(draw_hard_sequences(synthetic, 4, seed=3).reshape(4, 3, 8), eight[:4])
-    for source in range(3):
-        assert sorted(eight[:6, source].tolist()) == sorted(prepared[:, source].tolist())
+    assert torch.equal(eight[:6], prepared.roll(-3, 0))
     alone = draw_hard_sequences(replace(synthetic, prepared_draws=None), 8, seed=3).reshape(8, 3, 8)
     assert torch.equal(eight[6:], alone[6:])
     assert not torch.equal(draw_hard_sequences(synthetic, 4, seed=4).reshape(4, 3, 8), eight[:4])
 
 
-@pytest.mark.parametrize("rule", [[0.0, 0.0], [2.0, 0.0], [-1.0, 1.0], [0.0, 11.0], [1.0]])
+@pytest.mark.parametrize("rule", [[0, 0], [2, 0], [1, 0, 1], [-1, 1], [0, 11], [0, 2, -1], [0, 2, 11], [1], [0, 2, 1, 0]])
 def test_rules_that_draw_by_nothing_are_refused(rule: list[float]) -> None:
     with pytest.raises(ValidationError):
         tiny_spec(hard_sequences={"rule": rule})
