@@ -32,7 +32,7 @@ def test_a_batch_size_that_was_given_stays() -> None:
 
 
 def test_hard_sequences_go_by_their_own_number() -> None:
-    assert hard_batch_size(40, spec_of("sampled_events", 10)) == 40
+    assert hard_batch_size(20, spec_of("sampled_events", 10)) == 20
     assert hard_batch_size(200, spec_of("sampled_events", 50)) == MAX_HARD_BATCH
 
 
