@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from farzi_core.batch_sizes import synthetic_batch_size
 from farzi_core.comparison_plan import (
+    HARD,
     TrainingKey,
     hard_batch_size,
     is_soft,
@@ -21,7 +22,7 @@ from farzi_core.comparison_plan import (
 from farzi_core.config import Baseline, DataSummary, DistillationSpec, StudentConfig
 from farzi_core.costs import METHOD_FACTORS, MIXED_SHARE, REFERENCE, Calibration, Speed, count_look, count_training_step
 from farzi_core.data_choices import NUM_OUTER_STEPS, inner_steps
-from farzi_core.hard_rules import SOFT_TOKENS_ALONE, TRIAL_LOOKS, expected_trial_steps, list_rules, trial_steps
+from farzi_core.hard_rules import SOFT_TOKENS_ALONE, list_rules
 
 LOOKS_PER_VALIDATION = 10
 HARD_SEQUENCES = "hard_sequences"
@@ -107,11 +108,8 @@ class StepTimes:
 
     @property
     def hard_trial_step(self) -> float:
-        """A training step of a student that tries a rule for hard sequences, its share of looks included."""
-        spec = self._spec
-        batch = hard_batch_size(spec.synthetic.num_sequences * spec.evaluation.hard_draws, spec)
-        step = self._training(spec.student, batch, spec.synthetic.sequence_length, soft=False)
-        return step + self._look(spec.student) * min(1.0, TRIAL_LOOKS / trial_steps(spec))
+        """A training step of a student that tries a rule for hard sequences, as it will be in the comparison."""
+        return self.comparison_step(TrainingKey(self._spec.student.architecture, HARD, 0, 1.0))
 
     @property
     def prepared_draw(self) -> float:
@@ -208,7 +206,7 @@ def _plan_hard_sequences(spec: DistillationSpec, times: StepTimes) -> float:
     if rules == (SOFT_TOKENS_ALONE,):
         return 0.0
     tried = [rule for rule in rules if rule != SOFT_TOKENS_ALONE]
-    trials = len(rules) * expected_trial_steps(spec) * times.hard_trial_step if len(rules) > 1 else 0.0
+    trials = len(rules) * expected_steps(HARD, spec) * times.hard_trial_step if len(rules) > 1 else 0.0
     drawn = spec.hard_sequences.prepared_draws + (len(tried) * spec.evaluation.hard_draws if len(rules) > 1 else 0)
     return trials + drawn * times.prepared_draw
 

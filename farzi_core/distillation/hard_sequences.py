@@ -17,7 +17,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from farzi_core.comparison_plan import HARD, hard_batch_size
+from farzi_core.comparison_plan import HARD, hard_batch_size, max_training_steps
 from farzi_core.distillation.checkpoint import Checkpoint
 from farzi_core.distillation.coverage import Coverage
 from farzi_core.distillation.descent import Distilled
@@ -26,7 +26,7 @@ from farzi_core.distillation.setting import Setting
 from farzi_core.distillation.teachers import TeacherTrajectory
 from farzi_core.evaluation.metrics import is_better
 from farzi_core.evaluation.training import HardData, StudentTraining, TrainingPlan
-from farzi_core.hard_rules import SOFT_TOKENS_ALONE, TRIAL_LOOKS, TRIAL_PATIENCE, Rule, list_rules, trial_steps
+from farzi_core.hard_rules import SOFT_TOKENS_ALONE, Rule, list_rules
 from farzi_core.seeding import derive_generator, derive_seed
 from farzi_core.synthetic.hard import draw_hard_sequences
 
@@ -107,6 +107,7 @@ class HardSequences:
         return len(self._rules) == 1 or len(self.validations) == len(self._rules)
 
     def _begin(self, rule: Rule) -> StudentTraining:
+        """Return a training like those of the comparison: a text needs hundreds of steps to tell rules apart."""
         setting = self._setting
         draws = setting.spec.evaluation.hard_draws
         if rule == SOFT_TOKENS_ALONE:
@@ -118,9 +119,9 @@ class HardSequences:
             events = torch.cat(drawn)
         plan = TrainingPlan(
             setting.inner_adam(self._distilled.inner_lr),
-            trial_steps(setting.spec),
-            TRIAL_LOOKS,
-            TRIAL_PATIENCE,
+            max_training_steps(HARD, setting.spec),
+            setting.spec.evaluation.num_validations,
+            setting.spec.evaluation.patience,
             setting.metric,
         )
         return StudentTraining(

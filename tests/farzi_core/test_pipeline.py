@@ -30,7 +30,7 @@ from farzi_core.progress import (
     ValidationMeasured,
 )
 from farzi_core.sequence_files import read_sequences_jsonl, read_vocabulary
-from farzi_core.soft_tokens import read_soft_tokens
+from farzi_core.soft_tokens import PREPARED_DRAWS, read_soft_tokens
 from tests.farzi_core.markov import draw_chains, interactions, make_dataset, text, tiny_spec
 
 SHA = "0" * 64
@@ -173,7 +173,7 @@ def test_hard_sequences_are_drawn_by_the_rule_that_validation_chose(finished: Fi
     assert told["prepared_draws"] == (0 if prepared is None else len(prepared))
     assert report["seconds"]["hard_sequences"] > 0
     page = paths["report.html"].read_text()
-    assert "exponents of soft token and prediction" in page
+    assert "exponents of soft token, prediction and expected / drawn" in page
     assert f"{best['validation']:.4f}" in page
 
 
@@ -352,4 +352,4 @@ def test_every_parameterisation_is_published_and_its_file_alone_gives_the_sequen
     drawn = [[tokens[event] for event in row] for row in found.draw(4)]
     assert [record["events"] for record in read_sequences_jsonl(paths["sequences.jsonl"])] == drawn
     size = json.loads(paths["report.json"].read_text())["size"]
-    assert size["bytes"] == sum(tensor.nbytes for tensor in found.tensors.values())
+    assert size["bytes"] == sum(tensor.nbytes for name, tensor in found.tensors.items() if name != PREPARED_DRAWS)
