@@ -52,7 +52,7 @@ def render(comparisons: list[Comparison], baselines: list[Comparison]) -> str:
     template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
     return template.render(
         quality=_table(
-            ["run", "data", "S x L", "of the events", "student", "metric", "full data", *SIDES],
+            ["run", "data", "S x L", "of the events", "student", "metric", "full data", *SIDES, "rule of hard"],
             [[str(run), *row] for run, comparison in enumerate(comparisons, 1) for row in _quality(comparison)],
         ),
         cost=_table(
@@ -83,14 +83,22 @@ def render(comparisons: list[Comparison], baselines: list[Comparison]) -> str:
 def _quality(comparison: Comparison) -> list[list[str]]:
     """One row a student: full data's figure, and each side's ratio to it."""
     metric = _metric(comparison)
-    rows = []
+    rule, rows = _hard_rule(comparison), []
     for name, student in comparison["students"].items():
         full = student["full_data"][metric]
         ratios = [_interval(student.get(ratio, {}).get(metric)) for ratio in SIDES.values()]
         spread = "" if full["std"] is None else f" ± {full['std']:.2g}"
         share = _percent(comparison["size"], comparison["sides"]["full_data"], "events")
-        rows.append([*_head(comparison), share, name, metric, f"{full['mean']:.4g}{spread}", *ratios])
+        rows.append([*_head(comparison), share, name, metric, f"{full['mean']:.4g}{spread}", *ratios, rule])
     return rows
+
+
+def _hard_rule(comparison: Comparison) -> str:
+    """Return the exponents that hard sequences were drawn by: the soft tokens alone in the earliest runs, not kept in one."""
+    if "hard_rule" not in comparison["protocol"]:
+        return "1, 0"
+    drawn = comparison.get("hard_sequences")
+    return NOT_MEASURED if drawn is None else ", ".join(f"{exponent:g}" for exponent in drawn["rule"])
 
 
 def _cost(comparison: Comparison) -> list[str]:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from bench.results_page import DOCUMENT, read_baselines, read_comparisons, render
+from bench.results_page import DOCUMENT, _hard_rule, read_baselines, read_comparisons, render
 
 
 def test_the_page_holds_the_committed_figures_and_no_others() -> None:
@@ -47,6 +47,14 @@ def test_figures_were_taken_under_the_protocol_the_page_describes() -> None:
         tried = len(evaluation["lr_factors"])
         assert tried == 3 or any(field.startswith("evaluation.lr_factors=") for field in comparison["set"])
         assert evaluation["hard_draws"] == 4
+
+
+def test_every_row_says_by_which_rule_hard_sequences_were_drawn() -> None:
+    rules = {tuple(_hard_rule(comparison).split(", ")) for comparison in read_comparisons()}
+    assert ("1", "0") in rules
+    assert any(len(rule) == 3 for rule in rules)
+    page = render(read_comparisons(), [])
+    assert all(f"| {', '.join(rule)} |" in page for rule in rules)
 
 
 def test_every_side_of_a_comparison_with_baselines_has_a_row() -> None:
