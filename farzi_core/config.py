@@ -141,7 +141,9 @@ class OuterConfig(SpecModel):
         description="Outer steps; each costs one inner loop and its reverse sweep. null takes 450, or 90 with inputs "
         "'sampled_events', whose start more steps hardly improve.",
     )
-    batch_size: int = Field(128, ge=1, le=65_536, description="Real sequences per outer loss.")
+    batch_size: int = Field(
+        512, ge=1, le=65_536, description="Real sequences per outer loss; of few, synthetic data learn too much by heart."
+    )
     lr: float | None = Field(
         None,
         gt=0.0,

@@ -23,7 +23,7 @@ _LANGUAGE: dict[str, Any] = {
     "synthetic": {"num_sequences": 400, "latent_dim": 64, "inputs": None},
     # Outer steps at 0.01 hardly moved a start from predictions: perplexities of 660, 666 and 644 after 0, 30 and 60 of them.
     "inner": {"num_steps": 120, "min_steps": 30},
-    "outer": {"num_steps": 10, "lr": 0.01, "validate_every": 5},
+    "outer": {"num_steps": 10, "batch_size": 128, "lr": 0.01, "validate_every": 5},
     # A look costs windows x length x V: a few thousand events are enough to choose a step by. Students of predictions behind
     # events go on learning for more than a thousand steps.
     "evaluation": {"max_validation_cases": 200, "max_steps": 2000},
@@ -41,7 +41,7 @@ _OVERRIDES: dict[Task, dict[PresetName, dict[str, Any]]] = {
         },
         "standard": {},
         "thorough": {
-            "outer": {"num_steps": 900, "batch_size": 512, "patience": 8},
+            "outer": {"num_steps": 900, "patience": 8},
             "meta_gradient": {"window": 24},
             "evaluation": {"num_seeds": 5},
         },
