@@ -14,6 +14,9 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
+from bench.spec_arguments import parse_fields
+from farzi_core.presets import resolve_spec
+
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "bench" / "results"
 DOCUMENT = ROOT / "docs" / "results.md"
@@ -22,6 +25,8 @@ TEMPLATE = Path(__file__).with_name("results.md.jinja")
 RATIO_OF = "ratio_"
 SIDES = {"distilled": "ratio", "hard": "ratio_hard", "hard_1": "ratio_hard_1", "random": "ratio_random"}
 NOT_MEASURED = "-"
+# Whose students are shown events by default, not soft tokens.
+SHOWN_EVENTS = ("ml-100k", "ml-1m", "ptb", "ptb-2k")
 
 Comparison = dict[str, Any]
 
@@ -76,6 +81,7 @@ def render(comparisons: list[Comparison], baselines: list[Comparison]) -> str:
             [row for comparison in baselines for row in _baselines(comparison)],
         ),
         commands=[_command(comparison) for comparison in comparisons],
+        early=", ".join(str(run) for run, comparison in enumerate(comparisons, 1) if _is_early(comparison)),
         baseline_commands=[_command(comparison) for comparison in baselines],
     )
 
@@ -173,9 +179,23 @@ def _interval(ratio: dict[str, float] | None) -> str:
     return NOT_MEASURED if ratio is None else f"{ratio['mean']:.3f} ({ratio['low']:.3f} to {ratio['high']:.3f})"
 
 
+def _is_early(comparison: Comparison) -> bool:
+    """Whether a run on events as inputs had the defaults of before: since then the longest training depends on the inputs."""
+    return (
+        comparison["data_set"] in SHOWN_EVENTS
+        and "hard_rule" not in comparison["protocol"]
+        and comparison["spec"]["evaluation"]["max_steps"] is not None
+    )
+
+
 def _command(comparison: Comparison) -> str:
+    """Return what makes the run again, an outer batch of other than today's size named."""
     words = ["python", "-m", "bench.baselines", "--data-set", comparison["data_set"], "--preset", comparison["preset"]]
-    for field in comparison["set"]:
+    fields, outer_batch = list(comparison["set"]), comparison["spec"]["outer"]["batch_size"]
+    today = resolve_spec(comparison["task"], {"preset": comparison["preset"], **parse_fields(fields)})
+    if today.outer.batch_size != outer_batch:
+        fields.append(f"outer.batch_size={outer_batch}")
+    for field in fields:
         words += ["--set", field]
     return shlex.join(words)
 

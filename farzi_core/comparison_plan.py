@@ -15,7 +15,7 @@ FULL_DATA, DISTILLED, HARD = "full_data", "distilled", "hard"
 EQUAL_BYTES, HEAD_EQUAL_BYTES = "random_equal_bytes", "head_equal_bytes"
 ARGMAX = "argmax"
 # 200 sequences of ML-100K teach more in batches of 32 than of 64 or 200, those of Magazine and nycflights13 as much as in
-# larger ones, and a step takes a quarter of the time (docs/log.md, 2026-11-26).
+# larger ones, in less time (docs/log.md, 2026-11-26).
 MAX_HARD_BATCH = 32
 # Students of hard sequences are mostly best within a hundred steps, of soft tokens as inputs within two hundred, of predictions
 # behind events after 500 to 1,200 (ML-100K). Looks are spread evenly over the longest training, so it should not be too long.

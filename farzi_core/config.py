@@ -142,7 +142,7 @@ class OuterConfig(SpecModel):
         "'sampled_events', whose start more steps hardly improve.",
     )
     batch_size: int = Field(
-        512, ge=1, le=65_536, description="Real sequences per outer loss; of few, synthetic data learn too much by heart."
+        512, ge=1, le=65_536, description="Real sequences per outer loss; synthetic data fit themselves to a small batch."
     )
     lr: float | None = Field(
         None,

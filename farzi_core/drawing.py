@@ -72,5 +72,4 @@ def take_prepared(prepared: NDArray[np.integer], draws: int, seed: int) -> NDArr
     Returns:
         int32 (min(draws, P), S, L).
     """
-    order = (seed % len(prepared) + np.arange(min(draws, len(prepared)))) % len(prepared)
-    return prepared[order].astype(np.int32)
+    return np.roll(prepared, -(seed % len(prepared)), axis=0)[:draws].astype(np.int32)

@@ -157,7 +157,7 @@ def known_draws(events: Mapping[str, NDArray[Any]], draws: int, seed: int) -> ND
     Args:
         events: tensors by name, of which those of ``EVENT_TENSORS`` count.
         draws: how many are wanted.
-        seed: of the order of prepared ones.
+        seed: says which prepared one is the first.
 
     Returns:
         int32 (at most draws, S, L); None where there is nothing of the kind.

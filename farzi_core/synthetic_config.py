@@ -16,12 +16,12 @@ Rank = Annotated[int, Field(ge=1, le=4096)]
 Exponent = Annotated[float, Field(ge=0.0, le=10.0)]
 
 
-def _without_coverage(exponents: object) -> object:
-    """Return a rule of two exponents, as specs had them before, as one of three."""
+def _complete_rule(exponents: object) -> object:
+    """Give a rule of two exponents, as specs had them before, a coverage of 0."""
     return (*exponents, 0.0) if isinstance(exponents, list | tuple) and len(exponents) == 2 else exponents
 
 
-HardRule = Annotated[tuple[Exponent, Exponent, Exponent], BeforeValidator(_without_coverage)]
+HardRule = Annotated[tuple[Exponent, Exponent, Exponent], BeforeValidator(_complete_rule)]
 
 
 class SyntheticConfig(SpecModel):

@@ -24,6 +24,7 @@ from farzi_core.distillation.descent import Distilled
 from farzi_core.distillation.mean_prediction import MeanPrediction, sample_sequences
 from farzi_core.distillation.setting import Setting
 from farzi_core.distillation.teachers import TeacherTrajectory
+from farzi_core.errors import ArtifactError
 from farzi_core.evaluation.metrics import is_better
 from farzi_core.evaluation.training import HardData, StudentTraining, TrainingPlan
 from farzi_core.hard_rules import SOFT_TOKENS_ALONE, Rule, list_rules
@@ -166,10 +167,16 @@ class HardSequences:
         parts = {} if self._current is None else {"current": self._current.checkpoint()}
         if self._prepared:
             parts["prepared"] = Checkpoint({"draws": torch.stack(self._prepared)}, {})
-        return Checkpoint.join(parts, validations=list(self.validations.values()))
+        return Checkpoint.join(parts, rules=self._rules, validations=list(self.validations.values()))
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Go on from a state that :meth:`checkpoint` returned."""
+        """Go on from a state that :meth:`checkpoint` returned.
+
+        Raises:
+            ArtifactError: it was of other rules, as another release has them.
+        """
+        if [Rule.of(exponents) for exponents in checkpoint.values["rules"]] != list(self._rules):
+            raise ArtifactError("the checkpoint has tried other rules of hard sequences than this release; use an older one")
         self.validations = dict(zip(self._rules, checkpoint.values["validations"], strict=False))
         if checkpoint.has_part("prepared"):
             self._prepared = list(checkpoint.part("prepared").tensors["draws"].cpu())

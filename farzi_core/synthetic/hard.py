@@ -59,7 +59,7 @@ def draw_hard_sequences(synthetic: Synthetic, draws: int, seed: int) -> Tensor:
     Args:
         synthetic: what is drawn from.
         draws: samples of every synthetic sequence, at least 1.
-        seed: of draws and of the order of prepared ones.
+        seed: of the draws; says which prepared one is the first.
 
     Returns:
         int64 (draws * S, L) on the CPU; row ``d * S + s`` is draw d of sequence s.

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
-from bench.results_page import DOCUMENT, _hard_rule, read_baselines, read_comparisons, render
+import re
+from typing import Any
+
+from bench.results_page import DOCUMENT, read_baselines, read_comparisons, render
+from farzi_core.presets import get_preset
 
 
 def test_the_page_holds_the_committed_figures_and_no_others() -> None:
@@ -49,12 +53,37 @@ def test_figures_were_taken_under_the_protocol_the_page_describes() -> None:
         assert evaluation["hard_draws"] == 4
 
 
-def test_every_row_says_by_which_rule_hard_sequences_were_drawn() -> None:
-    rules = {tuple(_hard_rule(comparison).split(", ")) for comparison in read_comparisons()}
-    assert ("1", "0") in rules
-    assert any(len(rule) == 3 for rule in rules)
-    page = render(read_comparisons(), [])
-    assert all(f"| {', '.join(rule)} |" in page for rule in rules)
+def test_a_row_says_by_which_rule_hard_sequences_were_drawn() -> None:
+    comparison = next(found for found in read_comparisons() if found.get("hard_sequences"))
+    protocol = comparison["protocol"]
+
+    def end_of_row(**changed: Any) -> str:
+        row = render([comparison | changed], []).partition("## Quality")[2].partition("## Cost")[0].strip().splitlines()[-1]
+        return row.rsplit(" | ", 1)[1]
+
+    assert end_of_row(hard_sequences={"rule": [0.5, 1.5, 1.0]}) == "0.5, 1.5, 1 |"
+    assert end_of_row(hard_sequences={"rule": [0.0, 1.0]}) == "0, 1 |"
+    assert end_of_row(hard_sequences=None) == "- |"
+    assert end_of_row(protocol={name: told for name, told in protocol.items() if name != "hard_rule"}) == "1, 0 |"
+
+
+def test_a_command_names_an_outer_batch_that_is_not_that_of_today() -> None:
+    comparison = next(found for found in read_comparisons() if found["preset"] == "standard" and found["data_set"] == "ml-100k")
+    for size, named in ((7, True), (get_preset(comparison["task"], "standard").outer.batch_size, False)):
+        spec = comparison["spec"] | {"outer": comparison["spec"]["outer"] | {"batch_size": size}}
+        page = render([comparison | {"spec": spec, "set": []}], [])
+        assert (f"--set outer.batch_size={size}" in page) == named
+
+
+def test_runs_of_earlier_defaults_are_named() -> None:
+    comparisons = read_comparisons()
+    sentence = re.search(r"Runs ([\d, ]+), where students saw events", render(comparisons, []))
+    assert sentence
+    named = {int(run) for run in sentence[1].split(", ")}
+    of_today = {run for run, found in enumerate(comparisons, 1) if found["spec"]["inner"]["num_steps"] is None}
+    assert named
+    assert of_today
+    assert not named & of_today
 
 
 def test_every_side_of_a_comparison_with_baselines_has_a_row() -> None:

@@ -95,6 +95,12 @@ def test_synthetic_data_comes_back_bit_for_bit(tmp_path: Path, synthetic: Synthe
     assert replace(read, synthetic=synthetic) == written
 
 
+@pytest.mark.parametrize(("written", "read"), [([0.0, 2.0], (0.0, 2.0, 0.0)), ([0.0, 3.0, 2.0], (0.0, 3.0, 2.0))])
+def test_a_rule_of_an_earlier_file_has_no_coverage(written: Any, read: tuple[float, ...], tmp_path: Path) -> None:
+    file = write_synthetic(replace(make_synthetic(), hard_rule=written), tmp_path / "synthetic.safetensors")
+    assert load_synthetic(file.path).hard_rule == read
+
+
 def test_input_events_come_back_in_four_bytes_each(tmp_path: Path) -> None:
     plain = FactorizedSynthetic(rand(2, 3, 4), rand(4, 6))
     events = torch.tensor([[0, 5, 1], [2, 2, 3]])

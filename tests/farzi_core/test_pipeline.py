@@ -194,7 +194,9 @@ def test_prepared_draws_are_what_is_published_and_judged(tmp_path: Path) -> None
     assert report["hard_sequences"] == {"rule": [0.0, 2.0, 0.0], "prepared_draws": 5, "tried": []}
     assert report["sides"]["hard"]["events"] == 4 * 3 * 8
     assert report["size"]["bytes"] == 4 * (3 * 8 * 8 + 8 * 12), "soft tokens do not need them"
-    assert "5 draws of each synthetic sequence were made with the teachers" in paths["report.html"].read_text()
+    page = paths["report.html"].read_text()
+    assert "5 draws of each synthetic sequence were made with the teachers" in page
+    assert "favours events" not in page.partition("How hard sequences are drawn")[2].partition("<h2>")[0], "of no coverage"
 
 
 def test_the_outer_loop_says_how_it_ended(finished: Finished) -> None:

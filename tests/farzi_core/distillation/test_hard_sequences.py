@@ -19,6 +19,7 @@ from farzi_core.distillation.mean_prediction import MeanPrediction
 from farzi_core.distillation.setting import Setting, prepare_setting
 from farzi_core.distillation.start import make_start
 from farzi_core.distillation.teachers import TeacherTraining, TeacherTrajectory
+from farzi_core.errors import ArtifactError
 from farzi_core.hard_rules import RULES, SOFT_TOKENS_ALONE, Rule
 from farzi_core.synthetic.hard import draw_hard_sequences
 from tests.farzi_core.markov import interactions, text, tiny_spec
@@ -184,6 +185,17 @@ def test_a_resumed_choice_is_bit_equal(num_steps: int, tmp_path: Path) -> None:
     resumed.restore(Checkpoint.load(tmp_path))
     assert torch.equal(prepared_of(finish(resumed)), prepared_of(expected))
     assert resumed.validations == whole.validations
+
+
+def test_trials_of_other_rules_are_not_gone_on_from() -> None:
+    setting, teachers, distilled = prepare()
+    work = HardSequences(setting, teachers, distilled)
+    for _ in range(20):
+        work.advance()
+    checkpoint = work.checkpoint()
+    other = Checkpoint(checkpoint.tensors, checkpoint.values | {"rules": [[1.0, 0.0], [0.0, 2.0]]})
+    with pytest.raises(ArtifactError, match="other rules of hard sequences"):
+        HardSequences(setting, teachers, distilled).restore(other)
 
 
 def test_prepared_draws_come_first_whatever_the_seed() -> None:
