@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
 from bench.spec_arguments import parse_fields
+from farzi_core.evaluation.cautions import LATE_SHARE
 from farzi_core.presets import resolve_spec
 
 ROOT = Path(__file__).parents[1]
@@ -27,6 +30,8 @@ SIDES = {"distilled": "ratio", "hard": "ratio_hard", "hard_1": "ratio_hard_1", "
 NOT_MEASURED = "-"
 # Whose students are shown events by default, not soft tokens.
 SHOWN_EVENTS = ("ml-100k", "ml-1m", "ptb", "ptb-2k")
+# Fields whose defaults changed after some of the runs.
+CHANGED_DEFAULTS = (("outer", "batch_size"), ("teacher", "num_steps"), ("evaluation", "max_steps"))
 
 Comparison = dict[str, Any]
 
@@ -57,7 +62,7 @@ def render(comparisons: list[Comparison], baselines: list[Comparison]) -> str:
     template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
     return template.render(
         quality=_table(
-            ["run", "data", "S x L", "of the events", "student", "metric", "full data", *SIDES, "rule of hard"],
+            ["run", "data", "S x L", "of the events", "student", "metric", "full data", "its steps", *SIDES, "rule of hard"],
             [[str(run), *row] for run, comparison in enumerate(comparisons, 1) for row in _quality(comparison)],
         ),
         cost=_table(
@@ -81,9 +86,14 @@ def render(comparisons: list[Comparison], baselines: list[Comparison]) -> str:
             [row for comparison in baselines for row in _baselines(comparison)],
         ),
         commands=[_command(comparison) for comparison in comparisons],
-        early=", ".join(str(run) for run, comparison in enumerate(comparisons, 1) if _is_early(comparison)),
+        early=_list_runs(comparisons, _is_early),
+        cut_short=_list_runs(comparisons, _is_cut_short),
         baseline_commands=[_command(comparison) for comparison in baselines],
     )
+
+
+def _list_runs(comparisons: list[Comparison], holds: Callable[[Comparison], bool]) -> str:
+    return ", ".join(str(run) for run, comparison in enumerate(comparisons, 1) if holds(comparison))
 
 
 def _quality(comparison: Comparison) -> list[list[str]]:
@@ -95,8 +105,27 @@ def _quality(comparison: Comparison) -> list[list[str]]:
         ratios = [_interval(student.get(ratio, {}).get(metric)) for ratio in SIDES.values()]
         spread = "" if full["std"] is None else f" ± {full['std']:.2g}"
         share = _percent(comparison["size"], comparison["sides"]["full_data"], "events")
-        rows.append([*_head(comparison), share, name, metric, f"{full['mean']:.4g}{spread}", *ratios, rule])
+        steps = f"{_median_step(student):g} of {_longest_training(comparison)}"
+        rows.append([*_head(comparison), share, name, metric, f"{full['mean']:.4g}{spread}", steps, *ratios, rule])
     return rows
+
+
+def _median_step(student: dict[str, Any]) -> float:
+    """Return after how many steps full data was best, the median of its students."""
+    steps: list[int] = student["chosen"]["full_data"]["steps"]
+    return median(steps)
+
+
+def _longest_training(comparison: Comparison) -> int:
+    """Return how many steps students of full data were allowed."""
+    steps: int = comparison["spec"]["teacher"]["num_steps"]
+    return steps
+
+
+def _is_cut_short(comparison: Comparison) -> bool:
+    """Whether full data would have gone on improving for some student, by the product's own rule for a caution."""
+    longest = _longest_training(comparison)
+    return any(_median_step(student) > LATE_SHARE * longest for student in comparison["students"].values())
 
 
 def _hard_rule(comparison: Comparison) -> str:
@@ -189,12 +218,14 @@ def _is_early(comparison: Comparison) -> bool:
 
 
 def _command(comparison: Comparison) -> str:
-    """Return what makes the run again, an outer batch of other than today's size named."""
+    """Return what makes the run again, with those fields named whose defaults were others."""
     words = ["python", "-m", "bench.baselines", "--data-set", comparison["data_set"], "--preset", comparison["preset"]]
-    fields, outer_batch = list(comparison["set"]), comparison["spec"]["outer"]["batch_size"]
-    today = resolve_spec(comparison["task"], {"preset": comparison["preset"], **parse_fields(fields)})
-    if today.outer.batch_size != outer_batch:
-        fields.append(f"outer.batch_size={outer_batch}")
+    fields = list(comparison["set"])
+    today = resolve_spec(comparison["task"], {"preset": comparison["preset"], **parse_fields(fields)}).model_dump()
+    for part, name in CHANGED_DEFAULTS:
+        used = comparison["spec"][part][name]
+        if today[part][name] != used:
+            fields.append(f"{part}.{name}={json.dumps(used)}")
     for field in fields:
         words += ["--set", field]
     return shlex.join(words)

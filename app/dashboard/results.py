@@ -58,6 +58,7 @@ class Result:
         metric: the one that validation chose by, and the headline is about.
         metrics: all of them, that one first.
         ratio: headline with its interval: ``mean``, ``low``, ``high``.
+        cautions: what to know before believing a ratio: ``student`` and ``message``; reports of earlier versions have none.
         matrix: rows of the cross-architecture comparison by student; ``distilled_with`` made the summary.
     """
 
@@ -73,6 +74,7 @@ class Result:
     break_even_trainings: float | None
     top_events: tuple[Json, ...]
     protocol: Mapping[str, Json]
+    cautions: tuple[Mapping[str, str], ...]
 
     @property
     def lower_is_better(self) -> bool:
@@ -122,6 +124,7 @@ def arrange(report: Mapping[str, Json]) -> Result:
         break_even_trainings=report.get("break_even_trainings"),
         top_events=tuple(report.get("sequences", {}).get("top_events", ())),
         protocol=report.get("protocol", {}),
+        cautions=tuple(report.get("cautions", ())),
     )
 
 

@@ -30,12 +30,14 @@ LANGUAGE_METRICS = {"accuracy": "accuracy", "perplexity": "perplexity"}
 
 
 def print_report(console: Console, report: Mapping[str, Any]) -> None:
-    """Print one table per student, and what the distillation cost and saves."""
+    """Print one table per student, what the distillation cost and saves, and what to know before believing it."""
     metrics = LANGUAGE_METRICS if report["task"] == "language_modeling" else RANKING_METRICS
     for name, student in report["students"].items():
         console.print(_student_table(name, student, metrics, report["sides"]))
     console.print(_size_line(report["size"]))
     console.print(_cost_line(report))
+    for caution in report.get("cautions", ()):  # reports of earlier versions have none
+        console.print(f"caution ({caution['student']}): {caution['message']}", markup=False, highlight=False)
 
 
 def _student_table(name: str, student: Mapping[str, Any], metrics: Mapping[str, str], sizes: Mapping[str, Any]) -> Table:

@@ -31,6 +31,7 @@ from farzi_core.distillation.setting import Setting
 from farzi_core.distillation.teachers import real_plan
 from farzi_core.evaluation.advice import advise
 from farzi_core.evaluation.appearance import describe_appearance
+from farzi_core.evaluation.cautions import find_cautions
 from farzi_core.evaluation.comparison import Cell, Comparison
 from farzi_core.evaluation.held_out import REPEAT_SHARE
 from farzi_core.evaluation.learning_curves import describe_curves, measure_speed_up
@@ -94,6 +95,7 @@ def build_report(
         "task": setting.split.train.task,
         "protocol": _describe_protocol(setting),
         "headline_student": headline,
+        "cautions": _list_cautions(setting, comparison, students),
         "students": students,
         "cross_architecture": _compare_architectures(setting, students),
         "size": sizes[DISTILLED],
@@ -169,6 +171,14 @@ def _judge(setting: Setting, comparison: Comparison, architecture: Architecture)
     figures["noise"] = [_describe_noise(setting, cells, level) for level in setting.spec.evaluation.noise_levels]
     figures["curves"] = {side: describe_curves(seeds) for side, seeds in curves.items()}
     return figures
+
+
+def _list_cautions(setting: Setting, comparison: Comparison, students: Mapping[str, Any]) -> list[dict[str, str]]:
+    return [
+        asdict(caution)
+        for name in comparison.architectures
+        for caution in find_cautions(setting, name, comparison.cells(name), students[name]["ratio"].get(setting.metric))
+    ]
 
 
 def _describe_noise(setting: Setting, cells: Mapping[str, Cell], level: float) -> dict[str, Any]:

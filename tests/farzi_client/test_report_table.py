@@ -82,6 +82,13 @@ def test_break_even() -> None:
     assert "not faster" in printed({**REPORT, "break_even_trainings": None})
 
 
+def test_cautions_stand_below_the_table() -> None:
+    assert "caution" not in printed(REPORT)
+    caution = {"code": "full_data_still_improving", "student": "sasrec", "message": "[red]raise[/red] teacher.num_steps."}
+    text = printed({**REPORT, "cautions": [caution]})
+    assert "caution (sasrec): [red]raise[/red] teacher.num_steps." in text
+
+
 def test_language_modelling_has_its_own_metrics() -> None:
     sides = {
         name: {"perplexity": {"mean": 80.0, "std": 1.0}, "accuracy": {"mean": 0.2, "std": 0.01}} for name in ("full_data",)

@@ -107,6 +107,7 @@ def make_report() -> dict[str, Any]:
     return {
         "task": "sequential_recommendation",
         "protocol": {"students": f"fresh {MARKUP}", "num_seeds": 3, "max_steps": {"full_data": 600, "others": 400}},
+        "cautions": [{"code": "full_data_still_improving", "student": "sasrec", "message": f"too early {MARKUP}"}],
         "students": {"sasrec": student(1.0), "gru4rec": student(0.9)},
         "cross_architecture": {
             "distilled_with": "sasrec",

@@ -181,6 +181,7 @@ def test_the_result_page(browser: Browser, job_id: str) -> None:
     page = browser.look(f"/dashboard/jobs/{job_id}/result?sequence=2")
     for said in ("90.0 %", "95 % interval 87 to 93", "0.3 %", "500 ms", "instead of 4.0 s", "21 trainings", "Student gru4rec"):
         assert said in page.text, said
+    assert f"sasrec: too early {MARKUP}" in page.text
     assert "Distilled with sasrec" in page.text
     cells = page.attributes("rect")
     assert len([each for each in cells if str(each.get("fill-opacity", "")) != ""]) == 6 * 6 + 8

@@ -60,6 +60,7 @@ def test_the_report_has_the_published_shape(judged: Judged, tmp_path: Path) -> N
         "task",
         "protocol",
         "headline_student",
+        "cautions",
         "students",
         "cross_architecture",
         "size",
@@ -71,6 +72,7 @@ def test_the_report_has_the_published_shape(judged: Judged, tmp_path: Path) -> N
         "sequences",
         "training",
     }
+    assert all(set(caution) == {"code", "student", "message"} for caution in written["cautions"])
     student = written["students"]["sasrec"]
     for side in ("full_data", "distilled", "hard", "random"):
         assert set(student[side]["ndcg@10"]) == {"mean", "std"}
@@ -228,6 +230,16 @@ def test_the_page_says_how_many_seeds_the_speed_up_is_over(judged: Judged, tmp_p
     altered = {**report, "students": {**report["students"], "sasrec": {**student, "speedup_to_same_metric": found}}}
     page = write((setting, comparison, distilled, altered), tmp_path, History())
     assert "1 of 2 students on the full data got as far as the summary's in the end" in page
+
+
+def test_the_page_begins_with_what_to_know_before_believing_a_ratio(judged: Judged, tmp_path: Path) -> None:
+    setting, comparison, distilled, report = judged
+    caution = {"code": "full_data_still_improving", "student": "sasrec", "message": "Raise <teacher.num_steps>."}
+    page = write((setting, comparison, distilled, {**report, "cautions": [caution]}), tmp_path, History())
+    before, _, after = page.partition("<strong>sasrec:</strong> Raise &lt;teacher.num_steps&gt;.")
+    assert "Pays after" in before
+    assert "Student sasrec" in after
+    assert 'class="caution"' not in write((setting, comparison, distilled, {**report, "cautions": []}), tmp_path, History())
 
 
 def test_one_student_has_no_deviation(tmp_path: Path) -> None:
