@@ -147,8 +147,11 @@ def table(rows: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
-def _figure(values: dict[str, float] | None, digits: int) -> str:
-    return "" if values is None else f"{values['mean']:.{digits}f} ± {values['std']:.{digits}f}"
+def _figure(values: dict[str, float | None] | None, digits: int) -> str:
+    if values is None:
+        return ""
+    spread = "" if values["std"] is None else f" ± {values['std']:.{digits}f}"
+    return f"{values['mean']:.{digits}f}{spread}"
 
 
 def _key(row: dict[str, Any]) -> tuple[Any, ...]:
@@ -164,8 +167,8 @@ def _metric(dataset: SequenceDataset, spec: DistillationSpec) -> str:
     return prepare_setting(dataset, spec).metric
 
 
-def _spread(values: list[float]) -> dict[str, float]:
-    return {"mean": statistics.mean(values), "std": statistics.stdev(values) if len(values) > 1 else 0.0}
+def _spread(values: list[float]) -> dict[str, float | None]:
+    return {"mean": statistics.mean(values), "std": statistics.stdev(values) if len(values) > 1 else None}
 
 
 def _total_s(trainings: list[Trained]) -> float:

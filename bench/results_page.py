@@ -31,7 +31,12 @@ NOT_MEASURED = "-"
 # Whose students are shown events by default, not soft tokens.
 SHOWN_EVENTS = ("ml-100k", "ml-1m", "ptb", "ptb-2k")
 # Fields whose defaults changed after some of the runs.
-CHANGED_DEFAULTS = (("outer", "batch_size"), ("teacher", "num_steps"), ("evaluation", "max_steps"))
+CHANGED_DEFAULTS = (
+    ("outer", "batch_size"),
+    ("teacher", "num_steps"),
+    ("evaluation", "max_steps"),
+    ("evaluation", "lr_factors"),
+)
 
 Comparison = dict[str, Any]
 
@@ -221,7 +226,7 @@ def _command(comparison: Comparison) -> str:
     """Return what makes the run again, with those fields named whose defaults were others."""
     words = ["python", "-m", "bench.baselines", "--data-set", comparison["data_set"], "--preset", comparison["preset"]]
     fields = list(comparison["set"])
-    today = resolve_spec(comparison["task"], {"preset": comparison["preset"], **parse_fields(fields)}).model_dump()
+    today = resolve_spec(comparison["task"], {"preset": comparison["preset"], **parse_fields(fields)}).model_dump(mode="json")
     for part, name in CHANGED_DEFAULTS:
         used = comparison["spec"][part][name]
         if today[part][name] != used:

@@ -241,7 +241,7 @@ class TeacherConfig(SpecModel):
         description="Independent trainings on real data; null takes 3 for interactions with inputs 'sampled_events', which are "
         "drawn from the mean of their predictions, and 1 otherwise.",
     )
-    num_steps: int = Field(600, ge=1, le=1_000_000, description="Longest training of each, in batches; stops on validation.")
+    num_steps: int = Field(1600, ge=1, le=1_000_000, description="Longest training of each, in batches; stops on validation.")
     batch_size: int = Field(128, ge=1, le=65_536, description="Real sequences per step.")
     lr: float = Field(3e-3, gt=0.0, le=1.0, description="Learning rate on real data.")
     patience: int = Field(8, ge=1, description="Looks without a better one before a training on real data stops.")

@@ -48,7 +48,7 @@ class SyntheticConfig(SpecModel):
         "soft_tokens",
         description="What students are shown at each position, while they are asked for the soft token there: 'soft_tokens' "
         "the same tokens; 'sampled_events' events that teachers made up (4 bytes each), fixed from the start. null takes the "
-        "latter for a vocabulary of 1,000 or more, of a text or of interactions with a mean history of 50 or more.",
+        "latter for a text and for interactions with a mean history of 50 or more.",
     )
     init: Literal["teacher", "real", "random"] = Field(
         "teacher",

@@ -21,7 +21,7 @@ def test_only_soft_tokens_behind_events_are_trained_on_for_longer() -> None:
         spec = resolve_spec("sequential_recommendation", fields)
         return {side: max_training_steps(side, spec) for side in list_sides(spec)}
 
-    sides = {"full_data": 600, "distilled": 400, "hard": 400, "hard_1": 400, "random": 400, "first_order": 400}
+    sides = {"full_data": 1600, "distilled": 400, "hard": 400, "hard_1": 400, "random": 400, "first_order": 400}
     assert longest("soft_tokens") == sides
     assert longest("sampled_events") == {**sides, "distilled": 1600, "first_order": 1600}
-    assert longest("sampled_events", max_steps=50) == {**dict.fromkeys(sides, 50), "full_data": 600}
+    assert longest("sampled_events", max_steps=50) == {**dict.fromkeys(sides, 50), "full_data": 1600}
