@@ -107,7 +107,17 @@ def shorten(report: dict[str, Any]) -> dict[str, Any]:
         name: {key: value for key, value in student.items() if key not in LEFT_OUT}
         for name, student in report["students"].items()
     }
-    kept = ("task", "protocol", "headline_student", "size", "sides", "seconds", "break_even_trainings", "hard_sequences")
+    kept = (
+        "task",
+        "protocol",
+        "headline_student",
+        "cautions",
+        "size",
+        "sides",
+        "seconds",
+        "break_even_trainings",
+        "hard_sequences",
+    )
     return {**{name: report[name] for name in kept}, "students": students}
 
 

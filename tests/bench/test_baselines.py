@@ -29,6 +29,7 @@ def test_figures_of_every_side_are_kept_and_in_the_table(capsys: pytest.CaptureF
     result: dict[str, Any] = shorten(run(interactions(), spec))
     assert "first_order_validation" in capsys.readouterr().out
     assert json.loads(json.dumps(result)) == result
+    assert "cautions" in result
     lines = table(result)
     sides = ["full_data", "distilled", "hard", "random_equal_bytes", "first_order"]
     assert [line.split(" | ")[1] for line in lines[2:]] == sides
