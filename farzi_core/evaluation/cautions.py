@@ -53,7 +53,7 @@ def find_cautions(
                 "full_data_still_improving",
                 student,
                 f"Students of the full data were best after {_list_steps(cells[FULL_DATA])} of at most "
-                f"{max_training_steps(FULL_DATA, setting.spec)} steps, so they would have gone on improving and the ratio "
+                f"{max_training_steps(FULL_DATA, setting.spec)} steps, so they were probably still improving and the ratio "
                 "flatters the summary; raise teacher.num_steps.",
             )
         )
