@@ -11,6 +11,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
+from farzi_core.config import Task
 from farzi_core.distillation.checkpoint import Checkpoint
 from farzi_core.distillation.coverage import Coverage
 from farzi_core.distillation.descent import Distilled
@@ -59,7 +60,9 @@ def test_validation_chooses_among_all_rules_and_the_best_is_drawn() -> None:
     work = HardSequences(setting, teachers, distilled)
     result = finish(work)
     assert tuple(work.validations) == RULES
-    assert work.validations[work.rule] == max(work.validations.values())
+    best = max(work.validations.values())
+    clearly = best > 1.03 * work.validations[SOFT_TOKENS_ALONE]
+    assert work.validations[work.rule] == (best if clearly else work.validations[SOFT_TOKENS_ALONE])
     assert len(set(work.validations.values())) > 1
     if work.rule == SOFT_TOKENS_ALONE:
         assert result is distilled
@@ -76,6 +79,23 @@ def test_whichever_rule_is_best_is_the_one(best: Rule) -> None:
     assert work.num_prepared == (0 if best == SOFT_TOKENS_ALONE else 2)
 
 
+@pytest.mark.parametrize(
+    ("task", "alone", "other"), [("sequential_recommendation", 0.2, 0.205), ("language_modeling", 90.0, 88.0)]
+)
+def test_a_rule_that_is_hardly_better_than_the_soft_tokens_alone_is_not_taken(task: Task, alone: float, other: float) -> None:
+    setting = prepare_setting(text() if task == "language_modeling" else interactions(), tiny_spec(task))
+    training = TeacherTraining(setting, 0)
+    while not training.finished:
+        training.advance()
+    teachers = [training.trajectory()]
+    work = HardSequences(setting, teachers, Distilled(make_start(setting, teachers), 0.02))
+    worse = 2 * alone if task == "language_modeling" else alone / 2
+    work.validations = dict.fromkeys(RULES, worse) | {SOFT_TOKENS_ALONE: alone, RULES[-1]: other}
+    assert work.rule == SOFT_TOKENS_ALONE
+    work.validations[RULES[-1]] = other + 3 * (other - alone)
+    assert work.rule == RULES[-1]
+
+
 def test_of_a_perplexity_the_lowest_is_best() -> None:
     spec = tiny_spec("language_modeling")
     setting = prepare_setting(text(), spec)
@@ -85,7 +105,9 @@ def test_of_a_perplexity_the_lowest_is_best() -> None:
     teachers = [training.trajectory()]
     work = HardSequences(setting, teachers, Distilled(make_start(setting, teachers), 0.02))
     finish(work)
-    assert work.validations[work.rule] == min(work.validations.values())
+    alone = work.validations[SOFT_TOKENS_ALONE]
+    best = min(work.validations.values())
+    assert work.validations[work.rule] == (best if best < 0.97 * alone else alone)
 
 
 def test_a_rule_that_was_asked_for_is_not_tried() -> None:
