@@ -17,7 +17,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 
 from bench.spec_arguments import parse_fields
-from farzi_core.evaluation.cautions import LATE_SHARE
+from farzi_core.evaluation.cautions import is_still_improving
 from farzi_core.presets import resolve_spec
 
 ROOT = Path(__file__).parents[1]
@@ -28,7 +28,7 @@ TEMPLATE = Path(__file__).with_name("results.md.jinja")
 RATIO_OF = "ratio_"
 SIDES = {"distilled": "ratio", "hard": "ratio_hard", "hard_1": "ratio_hard_1", "random": "ratio_random"}
 NOT_MEASURED = "-"
-# Whose students are shown events by default, not soft tokens.
+# Whose students were shown events in these runs, not soft tokens.
 SHOWN_EVENTS = ("ml-100k", "ml-1m", "ptb", "ptb-2k")
 # Fields whose defaults changed after some of the runs.
 CHANGED_DEFAULTS = (
@@ -110,15 +110,15 @@ def _quality(comparison: Comparison) -> list[list[str]]:
         ratios = [_interval(student.get(ratio, {}).get(metric)) for ratio in SIDES.values()]
         spread = "" if full["std"] is None else f" ± {full['std']:.2g}"
         share = _percent(comparison["size"], comparison["sides"]["full_data"], "events")
-        steps = f"{_median_step(student):g} of {_longest_training(comparison)}"
+        steps = f"{median(_best_steps(student)):g} of {_longest_training(comparison)}"
         rows.append([*_head(comparison), share, name, metric, f"{full['mean']:.4g}{spread}", steps, *ratios, rule])
     return rows
 
 
-def _median_step(student: dict[str, Any]) -> float:
-    """Return after how many steps full data was best, the median of its students."""
+def _best_steps(student: dict[str, Any]) -> list[int]:
+    """Return after how many steps each student of full data was best."""
     steps: list[int] = student["chosen"]["full_data"]["steps"]
-    return median(steps)
+    return steps
 
 
 def _longest_training(comparison: Comparison) -> int:
@@ -128,9 +128,9 @@ def _longest_training(comparison: Comparison) -> int:
 
 
 def _is_cut_short(comparison: Comparison) -> bool:
-    """Whether full data would have gone on improving for some student, by the product's own rule for a caution."""
+    """Whether full data was probably still improving for some architecture, as the product's reports caution."""
     longest = _longest_training(comparison)
-    return any(_median_step(student) > LATE_SHARE * longest for student in comparison["students"].values())
+    return any(is_still_improving(_best_steps(student), longest) for student in comparison["students"].values())
 
 
 def _hard_rule(comparison: Comparison) -> str:

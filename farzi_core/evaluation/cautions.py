@@ -6,7 +6,7 @@ says little where held-out data of the test are of another kind. Both can be see
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
 
@@ -17,7 +17,7 @@ from farzi_core.evaluation.comparison import Cell
 from farzi_core.evaluation.metrics import is_better
 
 # A best look in the last tenth of the longest training is one that patience did not end: more steps may be better.
-LATE_SHARE = 0.9
+_LATE_SHARE = 0.9
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def find_cautions(
         ratio: ``mean``, ``low`` and ``high`` of the validation metric's ratio on the test; None: full data's figure is 0.
     """
     found = []
-    if _is_still_improving(setting, cells[FULL_DATA]):
+    if _was_cut_short(setting, cells[FULL_DATA]):
         found.append(
             Caution(
                 "full_data_still_improving",
@@ -57,7 +57,7 @@ def find_cautions(
                 "flatters the summary; raise teacher.num_steps.",
             )
         )
-    if _is_still_improving(setting, cells[DISTILLED]):
+    if _was_cut_short(setting, cells[DISTILLED]):
         found.append(
             Caution(
                 "summary_still_improving",
@@ -81,8 +81,13 @@ def find_cautions(
     return found
 
 
-def _is_still_improving(setting: Setting, cell: Cell) -> bool:
-    return median(_steps(cell)) > LATE_SHARE * max_training_steps(cell.side, setting.spec)
+def is_still_improving(best_steps: Sequence[int], longest: int) -> bool:
+    """Return whether most students were best so near the longest training that more steps would probably help."""
+    return median(best_steps) > _LATE_SHARE * longest
+
+
+def _was_cut_short(setting: Setting, cell: Cell) -> bool:
+    return is_still_improving(_steps(cell), max_training_steps(cell.side, setting.spec))
 
 
 def _steps(cell: Cell) -> list[int]:

@@ -38,7 +38,7 @@ from farzi_core.evaluation.learning_curves import describe_curves, measure_speed
 from farzi_core.evaluation.metrics import bootstrap_ratio, summarise
 from farzi_core.evaluation.sides import SideSize
 from farzi_core.footprint import BYTES_PER_EVENT
-from farzi_core.hard_rules import Rule
+from farzi_core.hard_rules import CLEARLY_BETTER, Rule
 from farzi_core.progress import ArtifactFile
 from farzi_core.seeding import derive_seed
 from farzi_core.synthetic.base import Synthetic
@@ -260,7 +260,7 @@ def _describe_protocol(setting: Setting) -> dict[str, Any]:
             "events of hard sequences are drawn by soft_token^a x prediction^b x (expected / drawn)^c: the prediction is what "
             "teachers expect after the events drawn before it, the last factor favours events that were drawn less often than "
             "real data have them; (a, b, c) is the rule under hard_sequences, and where several were tried, by one fresh "
-            "student each, the best on validation where it beats (1, 0, 0) by more than 3 %, else that"
+            f"student each, the best on validation where it beats (1, 0, 0) by more than {CLEARLY_BETTER:.0%}, else that"
         ),
         **_describe_noise_protocol(setting),
         "seconds": (

@@ -3,6 +3,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import pytest
+
 from bench.results_page import DOCUMENT, read_baselines, read_comparisons, render
 from farzi_core.presets import get_preset
 
@@ -68,12 +70,15 @@ def test_a_row_says_by_which_rule_hard_sequences_were_drawn() -> None:
     assert end_of_row(protocol={name: told for name, told in protocol.items() if name != "hard_rule"}) == "1, 0 |"
 
 
-def test_a_command_names_an_outer_batch_that_is_not_that_of_today() -> None:
+@pytest.mark.parametrize(
+    ("part", "name", "other"), [("outer", "batch_size", 7), ("teacher", "num_steps", 7), ("evaluation", "lr_factors", [7.0])]
+)
+def test_a_command_names_what_is_not_the_default_of_today(part: str, name: str, other: Any) -> None:
     comparison = next(found for found in read_comparisons() if found["preset"] == "standard" and found["data_set"] == "ml-100k")
-    for size, named in ((7, True), (get_preset(comparison["task"], "standard").outer.batch_size, False)):
-        spec = comparison["spec"] | {"outer": comparison["spec"]["outer"] | {"batch_size": size}}
-        page = render([comparison | {"spec": spec, "set": []}], [])
-        assert (f"--set outer.batch_size={size}" in page) == named
+    of_today = get_preset(comparison["task"], "standard").model_dump(mode="json")
+    for spec, is_named in ((of_today | {part: of_today[part] | {name: other}}, True), (of_today, False)):
+        commands = render([comparison | {"spec": spec, "set": []}], []).partition("## Commands")[2]
+        assert (f"{part}.{name}={other}" in commands) == is_named
 
 
 def test_runs_of_earlier_defaults_are_named() -> None:
