@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from farzi_core.allocator import freed_memory_kept
 from farzi_core.config import Architecture, StudentConfig
 from farzi_core.costs import Calibration, Speed, StepWork, count_encoding, count_training_step
 from farzi_core.evaluation.training import init_on
@@ -58,7 +59,8 @@ def measure_machine(device: torch.device, *, startup_s: float, report_s: float) 
 
     Cost: some 15 seconds of one core.
     """
-    speeds = {architecture: _measure_architecture(architecture, device) for architecture in get_args(Architecture)}
+    with freed_memory_kept():  # as in every run
+        speeds = {architecture: _measure_architecture(architecture, device) for architecture in get_args(Architecture)}
     return Calibration(speeds, startup_s, report_s)
 
 

@@ -12,9 +12,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from farzi_core.allocator import freed_memory_kept
 from farzi_core.errors import ConfigError
 from farzi_core.metagrad.adam import AdamAdjoint, AdamConfig, adam_step_reverse, init_adjoint, init_state
-from farzi_core.metagrad.allocator import freed_memory_kept
 from farzi_core.metagrad.ensemble import count_members, mean_of_members, sum_of_members
 from farzi_core.metagrad.guards import (
     check_finite,
