@@ -15,8 +15,10 @@ import argparse
 import json
 import os
 import platform
+import subprocess
 import tempfile
 import time
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any, get_args
@@ -47,6 +49,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     started = time.process_time()
+    read_commit()  # before anybody changes it
     try:
         dataset = read_data_set(arguments.data_set, arguments.data)
         spec = make_spec(dataset.task, arguments.preset, arguments.set)
@@ -95,10 +98,23 @@ def tell(progress: Progress) -> str | None:
 
 
 def describe_run(cpu_s: float) -> dict[str, Any]:
-    """Return what the figures were computed with."""
+    """Return what the figures were computed with; the commit is None outside of a checkout, or with changes on top of it."""
     versions = {"python": platform.python_version(), **{name: metadata.version(name) for name in ("farzi", "torch")}}
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
-    return {"versions": versions, "cpus": os.cpu_count(), "gpu": gpu, "cpu_s": cpu_s}
+    return {"commit": read_commit(), "versions": versions, "cpus": os.cpu_count(), "gpu": gpu, "cpu_s": cpu_s}
+
+
+@cache
+def read_commit() -> str | None:
+    """Return the commit that is checked out when this is first asked."""
+
+    def ask_git(*words: str) -> str:
+        return subprocess.run(["git", *words], cwd=RESULTS, check=True, capture_output=True, text=True).stdout.strip()
+
+    try:
+        return None if ask_git("status", "--porcelain", "--untracked-files=no") else ask_git("rev-parse", "--short", "HEAD")
+    except (OSError, subprocess.CalledProcessError):
+        return None
 
 
 def shorten(report: dict[str, Any]) -> dict[str, Any]:
