@@ -93,6 +93,7 @@ def render(comparisons: list[Comparison], baselines: list[Comparison]) -> str:
         commands=[_command(comparison) for comparison in comparisons],
         early=_list_runs(comparisons, _is_early),
         cut_short=_list_runs(comparisons, _is_cut_short),
+        slow=_list_runs(comparisons, _had_slow_steps),
         baseline_commands=[_command(comparison) for comparison in baselines],
     )
 
@@ -131,6 +132,11 @@ def _is_cut_short(comparison: Comparison) -> bool:
     """Whether full data was probably still improving for some architecture, as the product's reports caution."""
     longest = _longest_training(comparison)
     return any(is_still_improving(_best_steps(student), longest) for student in comparison["students"].values())
+
+
+def _had_slow_steps(comparison: Comparison) -> bool:
+    """Whether every step gave its memory back: runs have named their commit since steps keep it, and a GPU has its own."""
+    return "commit" not in comparison and comparison.get("gpu") is None
 
 
 def _hard_rule(comparison: Comparison) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bench.baselines import make_spec, run, shorten, table
+from bench.baselines import describe_run, make_spec, read_commit, run, shorten, table
 from farzi_core.config import LEARNED_BASELINES
 from farzi_core.errors import FarziError
 from tests.farzi_core.markov import interactions, tiny_spec
@@ -37,6 +37,25 @@ def test_figures_of_every_side_are_kept_and_in_the_table(capsys: pytest.CaptureF
     assert f"{student['first_order']['ndcg@10']['mean']:.4f}" in lines[-1]
     assert f"{student['ratio_first_order']['ndcg@10']['mean']:.3f}" in lines[-1]
     assert f"{result['sides']['random_equal_bytes']['bytes']:,}" in lines[-2]
+
+
+@pytest.mark.parametrize(
+    ("changes", "commit"), [("", "1234567"), (" M farzi_core/costs.py", None), (None, None)], ids=["clean", "changed", "no git"]
+)
+def test_a_run_names_its_commit_where_there_is_one(
+    monkeypatch: pytest.MonkeyPatch, changes: str | None, commit: str | None
+) -> None:
+    def answer(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
+        if changes is None:
+            raise FileNotFoundError(command[0])
+        return subprocess.CompletedProcess(command, 0, stdout=changes if command[1] == "status" else "1234567\n")
+
+    monkeypatch.setattr(subprocess, "run", answer)
+    read_commit.cache_clear()
+    try:
+        assert describe_run(1.0)["commit"] == commit
+    finally:
+        read_commit.cache_clear()
 
 
 def test_what_does_not_fit_is_refused_before_any_work() -> None:

@@ -70,6 +70,12 @@ def test_a_row_says_by_which_rule_hard_sequences_were_drawn() -> None:
     assert end_of_row(protocol={name: told for name, told in protocol.items() if name != "hard_rule"}) == "1, 0 |"
 
 
+def test_the_head_names_runs_whose_steps_gave_their_memory_back() -> None:
+    comparison = {name: value for name, value in read_comparisons()[0].items() if name != "commit"} | {"gpu": None}
+    named = [render([comparison | changed], []) for changed in ({}, {"commit": "1234567"}, {"gpu": "NVIDIA H200"})]
+    assert [bool(re.search(r"In runs 1 steps gave", page)) for page in named] == [True, False, False]
+
+
 @pytest.mark.parametrize(
     ("part", "name", "other"), [("outer", "batch_size", 7), ("teacher", "num_steps", 7), ("evaluation", "lr_factors", [7.0])]
 )
