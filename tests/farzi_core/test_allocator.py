@@ -8,9 +8,16 @@ from collections.abc import Callable
 import pytest
 import torch
 
+from farzi_core import allocator
 from farzi_core.allocator import freed_memory_kept
 
 MIB, PAGE_BYTES = 1 << 20, 4096
+
+
+@pytest.fixture(autouse=True)
+def no_other_users(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever run another test of this process has left open."""
+    monkeypatch.setattr(allocator, "_num_users", 0)
 
 
 def step_of(num_blocks: int, block_bytes: int) -> Callable[[], float]:
