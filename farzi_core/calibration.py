@@ -59,7 +59,7 @@ def measure_machine(device: torch.device, *, startup_s: float, report_s: float) 
 
     Cost: some 15 seconds of one core.
     """
-    with freed_memory_kept():  # as in every run
+    with freed_memory_kept(large_blocks=True):  # as in trainings
         speeds = {architecture: _measure_architecture(architecture, device) for architecture in get_args(Architecture)}
     return Calibration(speeds, startup_s, report_s)
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from farzi_core.allocator import freed_memory_kept
 from farzi_core.distillation.checkpoint import Checkpoint
 from farzi_core.errors import ArtifactError
 from farzi_core.progress import Phase, PhaseStarted, Progress, StepFinished
@@ -39,11 +38,10 @@ class Pipeline(ABC):
         Raises:
             NumericalError: a loss or a gradient is not finite.
         """
-        with freed_memory_kept():
-            for phase in self.phases[self.phases.index(self._phase) :]:
-                self._phase = phase
-                yield PhaseStarted(phase)
-                yield from self._run_phase(phase)
+        for phase in self.phases[self.phases.index(self._phase) :]:
+            self._phase = phase
+            yield PhaseStarted(phase)
+            yield from self._run_phase(phase)
 
     def save_checkpoint(self, directory: Path) -> None:
         """Write a checkpoint of the state at the last value that :meth:`run` yielded."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
+from farzi_core.allocator import freed_memory_kept
 from farzi_core.comparison_plan import TrainingKey
 from farzi_core.config import Baseline
 from farzi_core.data.splits import HeldOutStream
@@ -59,20 +60,21 @@ class TeacherStage:
         """Train what is left to train."""
         spec = self._setting.spec.teacher
         assert spec.num_trajectories is not None, "a setting has no choices left"
-        while len(self.trajectories) < spec.num_trajectories:
-            teacher = self._current or TeacherTraining(self._setting, len(self.trajectories))
-            self._current = teacher
-            while not teacher.finished:
-                started = time.perf_counter()
-                step = teacher.advance()
-                self.seconds += time.perf_counter() - started
-                meter.add("teacher", self._times.real_step)
-                if step.validation is not None and not self.trajectories:
-                    self.validation.append(step.step, step.validation)
-                if step.step % TRAINING_STEPS_PER_REPORT == 0 and not teacher.finished:
-                    yield spec.num_steps * len(self.trajectories) + step.step, {"teacher_loss": step.loss}
-            self.trajectories.append(teacher.trajectory())
-            self._current = None
+        with freed_memory_kept(large_blocks=True):
+            while len(self.trajectories) < spec.num_trajectories:
+                teacher = self._current or TeacherTraining(self._setting, len(self.trajectories))
+                self._current = teacher
+                while not teacher.finished:
+                    started = time.perf_counter()
+                    step = teacher.advance()
+                    self.seconds += time.perf_counter() - started
+                    meter.add("teacher", self._times.real_step)
+                    if step.validation is not None and not self.trajectories:
+                        self.validation.append(step.step, step.validation)
+                    if step.step % TRAINING_STEPS_PER_REPORT == 0 and not teacher.finished:
+                        yield spec.num_steps * len(self.trajectories) + step.step, {"teacher_loss": step.loss}
+                self.trajectories.append(teacher.trajectory())
+                self._current = None
 
     def checkpoint(self) -> Checkpoint:
         """Return the state between two steps."""
@@ -123,15 +125,16 @@ class HardSequencesStage:
         """Do what is left to do."""
         work = self._work or HardSequences(self._setting, trajectories, distilled)
         self._work = work
-        while not work.finished:
-            is_draw, num_tried, started = work.all_tried, len(work.validations), time.perf_counter()
-            work.advance()
-            self.seconds += time.perf_counter() - started
-            meter.add(HARD_SEQUENCES, self._times.prepared_draw if is_draw else self._times.hard_trial_step)
-            self.steps += 1
-            # A draw may take as long as many steps of training.
-            if is_draw or len(work.validations) > num_tried or self.steps % TRAINING_STEPS_PER_REPORT == 0:
-                yield self.steps, {}
+        with freed_memory_kept(large_blocks=True):
+            while not work.finished:
+                is_draw, num_tried, started = work.all_tried, len(work.validations), time.perf_counter()
+                work.advance()
+                self.seconds += time.perf_counter() - started
+                meter.add(HARD_SEQUENCES, self._times.prepared_draw if is_draw else self._times.hard_trial_step)
+                self.steps += 1
+                # A draw may take as long as many steps of training.
+                if is_draw or len(work.validations) > num_tried or self.steps % TRAINING_STEPS_PER_REPORT == 0:
+                    yield self.steps, {}
         meter.finish(HARD_SEQUENCES)
 
     def checkpoint(self) -> Checkpoint:
@@ -184,15 +187,16 @@ class JudgingStage:
 
     def _compare(self, comparison: Comparison, meter: WorkMeter) -> Steps:
         costs: dict[TrainingKey, float] = {}
-        while not comparison.finished:
-            step = comparison.advance()
-            self._step += 1
-            cost = costs.setdefault(step.key, self._times.comparison_step(step.key))
-            meter.add(step.key.name, cost + (self._times.test(step.key) if step.finished else 0.0))
-            if step.finished:
-                meter.finish(step.key.name)
-            if step.finished or step.training.step % TRAINING_STEPS_PER_REPORT == 0:
-                yield self._step, {f"{step.key.side}_training_loss": step.training.loss}
+        with freed_memory_kept(large_blocks=True):
+            while not comparison.finished:
+                step = comparison.advance()
+                self._step += 1
+                cost = costs.setdefault(step.key, self._times.comparison_step(step.key))
+                meter.add(step.key.name, cost + (self._times.test(step.key) if step.finished else 0.0))
+                if step.finished:
+                    meter.finish(step.key.name)
+                if step.finished or step.training.step % TRAINING_STEPS_PER_REPORT == 0:
+                    yield self._step, {f"{step.key.side}_training_loss": step.training.loss}
 
     def checkpoint(self) -> Checkpoint:
         """Return the state between two steps."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from farzi_core.allocator import freed_memory_kept
 from farzi_core.distillation.setting import Setting
 from farzi_core.evaluation.training import StudentTraining, TrainingData, TrainingPlan
 from farzi_core.work_plan import LOOKS_PER_VALIDATION
@@ -25,7 +26,8 @@ def measure_fresh_student(setting: Setting, data: TrainingData, lr: float) -> fl
         dtype=setting.dtype,
         device=setting.device,
     )
-    while not training.finished:
-        training.advance()
+    with freed_memory_kept(large_blocks=True):
+        while not training.finished:
+            training.advance()
     assert training.best_value is not None
     return training.best_value
