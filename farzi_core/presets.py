@@ -1,8 +1,8 @@
 """Presets: complete specs per task and name, and the merge of a user's overrides into one.
 
 ``quick`` of recommendation was searched; ``standard`` was searched and ``thorough`` measured on ML-100K. ``standard`` of text
-was measured on Penn Treebank with 2,000 words, with 600 and 3,000 steps of full data in the place of 2,000 (``docs/log.md``,
-``docs/results.md``). ``quick`` and ``thorough`` of text are starting points.
+was measured on Penn Treebank with 2,000 words (``docs/log.md``, ``docs/results.md``). ``quick`` and ``thorough`` of text are
+starting points.
 """
 
 from __future__ import annotations
