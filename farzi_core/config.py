@@ -91,14 +91,15 @@ class InnerConfig(SpecModel):
         None,
         ge=1,
         le=10_000,
-        description="Longest inner loop T; its length varies between min_steps and this. null takes 120, or 600 with inputs "
-        "'sampled_events', whose students learn for longer.",
+        description="Longest inner loop T; its length varies between min_steps and this. null takes 120, 80 with a pool of "
+        "students, and 600 without one with inputs 'sampled_events', whose students learn for longer.",
     )
     min_steps: int | None = Field(
         None,
         ge=1,
         le=10_000,
-        description="Shortest inner loop; null takes 30, or 120 with inputs 'sampled_events', and at most num_steps.",
+        description="Shortest inner loop; null takes 30, 40 with a pool of students, and 120 without one with inputs "
+        "'sampled_events'; at most num_steps.",
     )
     growth: Share | None = Field(
         None,
@@ -138,8 +139,8 @@ class OuterConfig(SpecModel):
         None,
         ge=1,
         le=1_000_000,
-        description="Outer steps; each costs one inner loop and its reverse sweep. null takes 450, or 90 with inputs "
-        "'sampled_events', whose start more steps hardly improve.",
+        description="Outer steps; each costs one inner loop and its reverse sweep. null takes 450, 180 with a pool of "
+        "students, and 90 without one with inputs 'sampled_events'.",
     )
     batch_size: int = Field(
         512, ge=1, le=65_536, description="Real sequences per outer loss; synthetic data fit themselves to a small batch."
@@ -156,8 +157,22 @@ class OuterConfig(SpecModel):
     average_decay: float = Field(0.95, ge=0.0, lt=1.0, description="Exponential moving average of the synthetic data.")
     start_params: Literal["random", "trajectories", "mixed"] = Field(
         "random",
-        description="Where inner loops start: fresh random parameters, checkpoints of teachers, or either of them as "
-        "trajectory_share says.",
+        description="Where students of inner loops begin: fresh random parameters, checkpoints of teachers, or either of them "
+        "as trajectory_share says.",
+    )
+    pool_size: int | None = Field(
+        None,
+        ge=0,
+        le=1000,
+        description="Students that are kept between outer steps: an inner loop goes on with one of them. 0 begins a new "
+        "student for every inner loop. null takes 8 with inputs 'sampled_events', whose students learn for long, 0 otherwise.",
+    )
+    pool_max_steps: int | None = Field(
+        None,
+        ge=1,
+        le=100_000,
+        description="Steps after which a student of the pool makes room for a new one; null takes 1000. The pool begins with "
+        "students of all ages up to this.",
     )
     trajectory_share: tuple[Share, Share] = Field(
         (0.5, 0.5),
@@ -194,6 +209,15 @@ class OuterConfig(SpecModel):
             raise ValueError(
                 f"trajectory_growth={self.trajectory_growth:g} was given, but start_params is 'random'; set it to "
                 "'trajectories' or 'mixed', or leave the growth out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _pool_is_there(self) -> OuterConfig:
+        if self.pool_max_steps is not None and self.pool_size == 0:
+            raise ValueError(
+                f"pool_max_steps={self.pool_max_steps} was given, but pool_size is 0, so there is no pool; set pool_size to 1 "
+                "or more, or leave pool_max_steps out"
             )
         return self
 

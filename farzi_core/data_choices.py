@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from farzi_core.config import DataSummary, DistillationSpec, Task
 from farzi_core.synthetic_config import Inputs
 
@@ -13,23 +15,49 @@ LONG_HISTORY = 50
 # A text's teacher takes minutes, and one was enough.
 NUM_TEACHERS: dict[Task, int] = {"sequential_recommendation": 3, "language_modeling": 1}
 
-# Soft tokens as inputs go on improving for hundreds of steps. A start from teachers' predictions is good already: steps at 0.02
-# made it worse from the fortieth on, steps at 0.01 no better, small ones behind inner loops as long as students train helped.
-NUM_OUTER_STEPS: dict[Inputs, int] = {"soft_tokens": 450, "sampled_events": 90}
-OUTER_LR: dict[Inputs, float] = {"soft_tokens": 0.02, "sampled_events": 0.005}
-# Shortest and longest inner loop.
-INNER_STEPS: dict[Inputs, tuple[int, int]] = {"soft_tokens": (30, 120), "sampled_events": (120, 600)}
+# What follows goes by how inner loops begin. Soft tokens as inputs go on improving for hundreds of steps. A start from
+# teachers' predictions is good already: steps at 0.02 made it worse from the fortieth on, steps at 0.01 no better, small ones
+# behind students as old as those that are judged helped. A pool has these for a third of the time. See docs/log.md, 2026-11-27.
+_Loops = Literal["soft_tokens", "sampled_events", "pool"]
+_NUM_OUTER_STEPS: dict[_Loops, int] = {"soft_tokens": 450, "sampled_events": 90, "pool": 180}
+# Shortest and longest inner loop. Those of a pool: Adam's moments need some 20 steps before the window begins.
+_INNER_STEPS: dict[_Loops, tuple[int, int]] = {"soft_tokens": (30, 120), "sampled_events": (120, 600), "pool": (40, 80)}
 
-# Students of predictions behind events were best after 525 to 1,170 steps on a fifth of the sequences each, of soft tokens
-# within an inner loop's length. A student stopped sooner says which data are learned fast, not which are worth most.
+OUTER_LR: dict[Inputs, float] = {"soft_tokens": 0.02, "sampled_events": 0.005}
+POOL_SIZE: dict[Inputs, int] = {"soft_tokens": 0, "sampled_events": 8}
+# Students of predictions behind events were best after 320 to 1,170 steps on a fifth of the sequences each.
+POOL_MAX_STEPS = 1000
+
+# The same of soft tokens within an inner loop's length. A student stopped sooner says which data are learned fast, not which
+# are worth most.
 MIN_VALIDATION_STEPS: dict[Inputs, int] = {"soft_tokens": 1, "sampled_events": 600}
+
+
+def pool_size(spec: DistillationSpec) -> int:
+    """Return how many students inner loops of ``spec`` go on with; an open ``synthetic.inputs`` counts as soft tokens."""
+    size = spec.outer.pool_size
+    return POOL_SIZE[spec.synthetic.inputs or "soft_tokens"] if size is None else size
+
+
+def pool_max_steps(spec: DistillationSpec) -> int:
+    """Return for how long a student of the pool is trained."""
+    return spec.outer.pool_max_steps or POOL_MAX_STEPS
 
 
 def inner_steps(spec: DistillationSpec) -> tuple[int, int]:
     """Return the shortest and the longest inner loop of ``spec``; an open ``synthetic.inputs`` counts as soft tokens."""
-    shortest, longest = INNER_STEPS[spec.synthetic.inputs or "soft_tokens"]
+    shortest, longest = _INNER_STEPS[_loops(spec)]
     longest = spec.inner.num_steps or max(longest, spec.inner.min_steps or 0)
     return spec.inner.min_steps or min(shortest, longest), longest
+
+
+def num_outer_steps(spec: DistillationSpec) -> int:
+    """Return the outer steps of ``spec``; an open ``synthetic.inputs`` counts as soft tokens."""
+    return spec.outer.num_steps or _NUM_OUTER_STEPS[_loops(spec)]
+
+
+def _loops(spec: DistillationSpec) -> _Loops:
+    return "pool" if pool_size(spec) > 0 else spec.synthetic.inputs or "soft_tokens"
 
 
 def fill_in(spec: DistillationSpec, data: DataSummary) -> DistillationSpec:
@@ -39,8 +67,10 @@ def fill_in(spec: DistillationSpec, data: DataSummary) -> DistillationSpec:
     shortest, longest = inner_steps(spec)
     teachers = spec.teacher.num_trajectories or (NUM_TEACHERS[data.task] if inputs == "sampled_events" else 1)
     outer = {
-        "num_steps": spec.outer.num_steps or NUM_OUTER_STEPS[inputs],
+        "num_steps": num_outer_steps(spec),
         "lr": spec.outer.lr or OUTER_LR[inputs],
+        "pool_size": pool_size(spec),
+        "pool_max_steps": pool_max_steps(spec) if pool_size(spec) > 0 else None,
         "validation_steps": spec.outer.validation_steps or max(longest, MIN_VALIDATION_STEPS[inputs]),
     }
     return spec.model_copy(

@@ -9,7 +9,7 @@ from farzi_core.batch_sizes import synthetic_batch_size
 from farzi_core.comparison_plan import list_sides, list_trainings
 from farzi_core.config import PUBLISHED_DRAWS, DataSummary, DistillationSpec
 from farzi_core.costs import count_params
-from farzi_core.data_choices import NUM_OUTER_STEPS, inner_steps
+from farzi_core.data_choices import inner_steps, num_outer_steps, pool_size
 from farzi_core.hard_rules import SOFT_TOKENS_ALONE, list_rules
 
 # An event id, in memory and in the files.
@@ -43,7 +43,8 @@ def estimate_memory_bytes(spec: DistillationSpec, data: DataSummary) -> int:
     look = 2**24 * 2
     teacher = spec.teacher
     checkpoints = (teacher.num_trajectories or 1) * (1 + teacher.num_checkpoints) if spec.needs_trajectories else 0
-    numbers = 4 * synthetic + params * checkpoints + max(inner + states, real, look)
+    kept_students = checkpoints + pool_size(spec)
+    numbers = 4 * synthetic + params * kept_students + max(inner + states, real, look)
     return int(PROCESS_BYTES + 24 * data.num_events + number * numbers)
 
 
@@ -61,7 +62,7 @@ def estimate_distillation_bytes(spec: DistillationSpec, data: DataSummary) -> in
     if list_rules(spec) != (SOFT_TOKENS_ALONE,):
         hard += spec.hard_sequences.prepared_draws * positions * BYTES_PER_EVENT
     vocabulary = data.vocab_size * _MEAN_TOKEN_BYTES
-    outer_loop = (spec.outer.num_steps or NUM_OUTER_STEPS["soft_tokens"]) * _OUTER_STEP_BYTES
+    outer_loop = num_outer_steps(spec) * _OUTER_STEP_BYTES
     return number * numbers + inputs + hard + vocabulary + outer_loop + estimate_report_bytes(spec)
 
 

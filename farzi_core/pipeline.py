@@ -80,7 +80,7 @@ class DistillationPipeline(Pipeline):
         self._setting: Setting = prepare_setting(dataset, spec, device)
         self._spec = self._setting.spec
         times = time_steps(self._setting)
-        self._outer_step_s, self._validation_s = times.outer_step, times.validation
+        self._outer_step_s, self._validation_s, self._pool_s = times.outer_step, times.validation, times.pool
         identity = {"spec": describe_identity(self._spec), "data_sha256": data_sha256}
         super().__init__(plan_distillation(self._spec, times), self._outer_step_s, identity)
         self._teachers = TeacherStage(self._setting, times)
@@ -142,7 +142,7 @@ class DistillationPipeline(Pipeline):
             started = time.perf_counter()
             step = loop.advance()
             self._outer_loop_s += time.perf_counter() - started
-            self._meter.add("distillation", self._outer_step_s)
+            self._meter.add("distillation", self._outer_step_s + (self._pool_s if step.step == 1 else 0.0))
             if loop.finished:
                 self._meter.finish("distillation")
             self._record(step)

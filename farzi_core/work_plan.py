@@ -21,11 +21,12 @@ from farzi_core.comparison_plan import (
 )
 from farzi_core.config import Baseline, DataSummary, DistillationSpec, StudentConfig
 from farzi_core.costs import METHOD_FACTORS, MIXED_SHARE, REFERENCE, Calibration, Speed, count_look, count_training_step
-from farzi_core.data_choices import NUM_OUTER_STEPS, inner_steps
+from farzi_core.data_choices import inner_steps, num_outer_steps, pool_max_steps, pool_size
 from farzi_core.hard_rules import SOFT_TOKENS_ALONE, list_rules
 
 LOOKS_PER_VALIDATION = 10
 HARD_SEQUENCES = "hard_sequences"
+_WITH_INNER_LOOPS: tuple[Baseline, ...] = ("gradient_matching", "first_order")
 # What the reader of texts holds out, unless it is told otherwise.
 _TEXT_SHARE = 0.1
 
@@ -80,6 +81,12 @@ class StepTimes:
         spec = self._spec
         num_steps = spec.outer.validation_steps or inner_steps(spec)[1]
         return self._inner_step * num_steps + LOOKS_PER_VALIDATION * self._look(spec.student)
+
+    @property
+    def pool(self) -> float:
+        """What a pool of students takes to begin with; 0 where there is none."""
+        size = pool_size(self._spec)
+        return self._inner_step * pool_max_steps(self._spec) * (size - 1) / size if size > 0 else 0.0
 
     def baseline_step(self, baseline: Baseline) -> float:
         """The mean outer step of a learned baseline."""
@@ -171,7 +178,9 @@ def plan_distillation(spec: DistillationSpec, times: StepTimes) -> dict[str, flo
     """Return the seconds of every piece of a distillation, by name."""
     return {
         "teacher": _plan_teachers(spec, times) if spec.needs_teacher else 0.0,
-        "distillation": _plan_loop(times.outer_step, _num_outer_steps(spec), times) + _plan_random_reference(spec, times),
+        "distillation": _plan_loop(times.outer_step, num_outer_steps(spec), times)
+        + times.pool
+        + _plan_random_reference(spec, times),
         HARD_SEQUENCES: _plan_hard_sequences(spec, times),
         **_plan_judging(spec, times),
         "artifacts": times.artifacts,
@@ -216,17 +225,14 @@ def _plan_loop(step_s: float, num_steps: int, times: StepTimes) -> float:
     return step_s * num_steps + times.validation
 
 
-def _num_outer_steps(spec: DistillationSpec) -> int:
-    return spec.outer.num_steps or NUM_OUTER_STEPS["soft_tokens"]
-
-
 def _plan_random_reference(spec: DistillationSpec, times: StepTimes) -> float:
     return times.validation if "random" in spec.evaluation.baselines else 0.0
 
 
 def _plan_judging(spec: DistillationSpec, times: StepTimes) -> dict[str, float]:
     planned: dict[str, float] = {
-        name: _plan_loop(times.baseline_step(name), spec.baseline.num_steps or _num_outer_steps(spec), times)
+        name: _plan_loop(times.baseline_step(name), spec.baseline.num_steps or num_outer_steps(spec), times)
+        + (times.pool if name in _WITH_INNER_LOOPS else 0.0)
         for name in list_learned_baselines(spec)
     }
     for key in list_trainings(spec):

@@ -52,7 +52,7 @@ def two_loops() -> Drawing:
     drawing = Drawing(
         720, 270, "A student is trained on synthetic data; its loss on real data is pulled back through the steps"
     )
-    drawing.text(400, 20, "inner loop: train a student, from fresh parameters or a point on a teacher's way", "small")
+    drawing.text(400, 20, "inner loop: train a student, a new one or one that earlier loops left", "small")
     drawing.box(20, 36, 150, 66, "synthetic data", "soft tokens", accent=True)
     drawing.arrow((170, 69), (230, 69))
     for index, name in enumerate(("w0", "w1", "w2", "...", "wT")):

@@ -22,7 +22,9 @@ from torch import Tensor
 from farzi_core.batch_sizes import synthetic_batch_size
 from farzi_core.distillation.checkpoint import Checkpoint
 from farzi_core.distillation.course import Course, EndedBy
+from farzi_core.distillation.outer_point import OuterPoint
 from farzi_core.distillation.setting import Setting
+from farzi_core.distillation.student_pool import StudentPool
 from farzi_core.distillation.validation import measure_fresh_student
 from farzi_core.errors import NumericalError
 from farzi_core.evaluation.metrics import is_better
@@ -168,6 +170,10 @@ class SyntheticDescent:
         tensors = {name: tensor.requires_grad_() for name, tensor in synthetic.tensors().items()}
         return TrackedTokens(tensors, synthetic.with_tensors(tensors).probabilities(), synthetic.input_events)
 
+    def point(self, soft_tokens: TrackedTokens) -> OuterPoint:
+        """Return what :meth:`soften` returned as a loss sees it."""
+        return OuterPoint(soft_tokens.probabilities, soft_tokens.input_events, self.current.inner_lr, self.step)
+
     def move(self, soft_tokens: TrackedTokens, adj_probabilities: Tensor, adj_lr: Tensor | None = None) -> float:
         """Take one step against a gradient.
 
@@ -273,10 +279,10 @@ class SyntheticDescent:
 
 
 class DescentLoop:
-    """Base of what moves synthetic data step by step: all its state is that of the descent."""
+    """Base of what moves synthetic data step by step: all its state is that of the descent, and of the pool if it has one."""
 
-    def __init__(self, descent: SyntheticDescent) -> None:
-        self._descent = descent
+    def __init__(self, descent: SyntheticDescent, pool: StudentPool | None) -> None:
+        self._descent, self._pool = descent, pool
 
     @property
     def step(self) -> int:
@@ -309,8 +315,11 @@ class DescentLoop:
 
     def checkpoint(self) -> Checkpoint:
         """Return the state between two steps."""
-        return self._descent.checkpoint()
+        parts = {"descent": self._descent.checkpoint()}
+        return Checkpoint.join(parts if self._pool is None else {**parts, "pool": self._pool.checkpoint()})
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go on from a state that :meth:`checkpoint` returned."""
-        self._descent.restore(checkpoint)
+        self._descent.restore(checkpoint.part("descent"))
+        if self._pool is not None:
+            self._pool.restore(checkpoint.part("pool"))

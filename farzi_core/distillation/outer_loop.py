@@ -1,10 +1,11 @@
 """The outer loop: synthetic data that trains fresh students well, found along the meta-gradient.
 
-One outer step: draw a length T and start parameters, train a student on the soft tokens for T steps, take its loss on real
-data, pull it back through the last steps to the soft tokens and once from those to latents and decoder, clip, take an Adam
-step. What makes it converge, each piece from measurement:
+One outer step: draw a length T and a student, train it on the soft tokens for T steps, take its loss on real data, pull it
+back through the last steps to the soft tokens and once from those to latents and decoder, clip, take an Adam step. What makes
+it converge, each piece from measurement:
 
-- the inner loop's length varies, so that the data serve short and long trainings alike;
+- the inner loop's length varies, and it may go on with students of a pool (``student_pool.py``), so that the data serve short
+  and long trainings alike;
 - only the last steps are differentiated: through longer windows the gradient is chaotic, and how long they can be depends on
   how smooth the inner optimiser is (``inner.eps_root``);
 - how the data then move, and which of them are kept: ``descent.py``.
@@ -20,16 +21,17 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from farzi_core.distillation.checkpoint import Checkpoint
-from farzi_core.distillation.descent import DescentLoop, Distilled, SyntheticDescent, TrackedTokens
+from farzi_core.distillation.descent import DescentLoop, Distilled, SyntheticDescent
 from farzi_core.distillation.draws import (
     PROBABILITIES,
     draw_num_inner_steps,
     draw_real_batch,
-    draw_start_params,
     make_inner_loss,
 )
+from farzi_core.distillation.outer_point import OuterPoint
 from farzi_core.distillation.setting import Setting
 from farzi_core.distillation.start import make_start
+from farzi_core.distillation.student_pool import StudentPool
 from farzi_core.distillation.teachers import TeacherTrajectory
 from farzi_core.metagrad import MetaGradient, compute_meta_gradient
 from farzi_core.students import Params, next_event_loss
@@ -69,9 +71,9 @@ class OuterLoop(DescentLoop):
     """
 
     def __init__(self, setting: Setting, teachers: Sequence[TeacherTrajectory]) -> None:
-        self._setting, self._teachers = setting, teachers
+        self._setting, self._students = setting, StudentPool(setting, teachers)
         start = make_start(setting, teachers)
-        super().__init__(SyntheticDescent(setting, start, learn_lr=setting.spec.inner.learn_lr))
+        super().__init__(SyntheticDescent(setting, start, learn_lr=setting.spec.inner.learn_lr), self._students)
 
     def advance(self) -> OuterStep:
         """Take one outer step, and validate when it is time.
@@ -84,30 +86,33 @@ class OuterLoop(DescentLoop):
         entropy = float(current.synthetic.entropy().mean())
         num_inner_steps = draw_num_inner_steps(self._setting, self.step)
         soft_tokens = self._descent.soften()
-        meta = self._meta_gradient(soft_tokens, current.inner_lr, num_inner_steps)
+        meta = self._meta_gradient(self._descent.point(soft_tokens), num_inner_steps)
         norm = self._descent.move(soft_tokens, meta.synthetic[PROBABILITIES], meta.lr)
         result = OuterStep(self.step, float(meta.outer_loss), norm, num_inner_steps, entropy, current.inner_lr)
         validation = self._descent.validate()
         return result if validation is None else replace(result, validation=validation.value, best=validation.best)
 
-    def _meta_gradient(self, soft_tokens: TrackedTokens, inner_lr: float, num_inner_steps: int) -> MetaGradient:
-        setting, step = self._setting, self.step
+    def _meta_gradient(self, point: OuterPoint, num_inner_steps: int) -> MetaGradient:
+        setting = self._setting
         meta_gradient, student = setting.spec.meta_gradient, setting.student
-        real = draw_real_batch(setting, step)
+        real = draw_real_batch(setting, point.step)
 
         def outer_loss(params: Params) -> Tensor:
             return next_event_loss(student, params, real)
 
-        return compute_meta_gradient(
-            make_inner_loss(setting, step, soft_tokens.input_events),
+        taken = self._students.take(point, num_inner_steps)
+        result = compute_meta_gradient(
+            make_inner_loss(setting, point.step, point.input_events),
             outer_loss,
-            draw_start_params(setting, self._teachers, step),
-            {PROBABILITIES: soft_tokens.probabilities},
-            setting.inner_adam(inner_lr),
+            taken.params,
+            {PROBABILITIES: point.probabilities},
+            setting.inner_adam(point.inner_lr),
             num_inner_steps=num_inner_steps,
             method=meta_gradient.method,
             window=meta_gradient.window,
         )
+        self._students.put_back(taken, result.final_params)
+        return result
 
 
 def distill(

@@ -19,8 +19,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from farzi_core.distillation.baselines.learned import ObjectiveValue, OuterPoint
+from farzi_core.distillation.baselines.learned import ObjectiveValue
 from farzi_core.distillation.draws import draw_real_batch, draw_start_params
+from farzi_core.distillation.outer_point import OuterPoint
 from farzi_core.distillation.setting import Setting
 from farzi_core.distillation.teachers import TeacherTrajectory
 from farzi_core.students import Params, Student
@@ -29,6 +30,7 @@ from farzi_core.students import Params, Student
 class DistributionMatching:
     """The squared distance of the mean features of all classes."""
 
+    pool = None
     has_lr_gradient = False
 
     def __init__(self, setting: Setting, teachers: Sequence[TeacherTrajectory]) -> None:

@@ -23,15 +23,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from farzi_core.distillation.baselines.learned import ObjectiveValue, OuterPoint
+from farzi_core.distillation.baselines.learned import ObjectiveValue
 from farzi_core.distillation.draws import (
     PROBABILITIES,
     draw_num_inner_steps,
     draw_real_batch,
-    draw_start_params,
     make_inner_loss,
 )
+from farzi_core.distillation.outer_point import OuterPoint
 from farzi_core.distillation.setting import Setting
+from farzi_core.distillation.student_pool import StudentPool
 from farzi_core.distillation.teachers import TeacherTrajectory
 from farzi_core.metagrad import AdamConfig, AdamState, InnerLoss, adam_step, adam_step_reverse, init_adjoint, init_state
 from farzi_core.metagrad.hvp import InnerGradient
@@ -52,16 +53,18 @@ class FirstOrder:
     has_lr_gradient = True
 
     def __init__(self, setting: Setting, teachers: Sequence[TeacherTrajectory]) -> None:
-        self._setting, self._teachers = setting, teachers
+        self._setting = setting
+        self.pool = StudentPool(setting, teachers)
 
     def evaluate(self, point: OuterPoint) -> ObjectiveValue:
         setting, step = self._setting, point.step
-        start = draw_start_params(setting, self._teachers, step)
-        layout, adam = ParamLayout(start), setting.inner_adam(point.inner_lr)
-        inner_loss, synthetic = make_inner_loss(setting, step, point.input_events), {PROBABILITIES: point.probabilities}
         num_steps = draw_num_inner_steps(setting, step)
+        taken = self.pool.take(point, num_steps)
+        layout, adam = ParamLayout(taken.params), setting.inner_adam(point.inner_lr)
+        inner_loss, synthetic = make_inner_loss(setting, step, point.input_events), {PROBABILITIES: point.probabilities}
         inner = InnerGradient(inner_loss, synthetic, layout, "auto")
-        steps = _train(inner, adam, init_state(layout.flatten(start)), num_steps, self._window(num_steps))
+        steps = _train(inner, adam, init_state(layout.flatten(taken.params)), num_steps, self._window(num_steps))
+        self.pool.put_back(taken, layout.name(steps[-1].after.params))
         loss, adj_params = self._outer_gradient(layout, steps[-1].after.params, step)
         mixed = MixedProduct(inner_loss, layout, point.probabilities)
         adj_probabilities, adj_lr = _sweep(steps, adj_params, adam, mixed)

@@ -19,15 +19,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  torch's own idiom
 
-from farzi_core.distillation.baselines.learned import ObjectiveValue, OuterPoint
+from farzi_core.distillation.baselines.learned import ObjectiveValue
 from farzi_core.distillation.draws import (
     PROBABILITIES,
     draw_real_batch,
-    draw_start_params,
     longest_inner_loop,
     make_inner_loss,
 )
+from farzi_core.distillation.outer_point import OuterPoint
 from farzi_core.distillation.setting import Setting
+from farzi_core.distillation.student_pool import StudentPool
 from farzi_core.distillation.teachers import TeacherTrajectory
 from farzi_core.metagrad import InnerLoss, adam_step, init_state
 from farzi_core.metagrad.hvp import InnerGradient
@@ -44,7 +45,8 @@ class GradientMatching:
     has_lr_gradient = False
 
     def __init__(self, setting: Setting, teachers: Sequence[TeacherTrajectory]) -> None:
-        self._setting, self._teachers = setting, teachers
+        self._setting = setting
+        self.pool = StudentPool(setting, teachers)
 
     def evaluate(self, point: OuterPoint) -> ObjectiveValue:
         inner_loss = make_inner_loss(self._setting, point.step, point.input_events)
@@ -65,13 +67,15 @@ class GradientMatching:
         return int(torch.randint(longest_inner_loop(self._setting, step), (1,), generator=generator))
 
     def _train(self, inner_loss: InnerLoss, point: OuterPoint, num_steps: int) -> Params:
-        start = draw_start_params(self._setting, self._teachers, point.step)
-        layout = ParamLayout(start)
+        taken = self.pool.take(point, num_steps)
+        layout = ParamLayout(taken.params)
         inner = InnerGradient(inner_loss, {PROBABILITIES: point.probabilities}, layout, "auto")
-        state, adam = init_state(layout.flatten(start)), self._setting.inner_adam(point.inner_lr)
+        state, adam = init_state(layout.flatten(taken.params)), self._setting.inner_adam(point.inner_lr)
         for inner_step in range(num_steps):
             state = adam_step(state, inner.gradient(state.params, inner_step), adam)
-        return layout.name(state.params)
+        params = layout.name(state.params)
+        self.pool.put_back(taken, params)
+        return params
 
 
 def gradient_distance(ours: Mapping[str, Tensor | None], theirs: Mapping[str, Tensor | None]) -> Tensor:

@@ -15,27 +15,12 @@ from typing import Protocol
 from torch import Tensor
 
 from farzi_core.distillation.descent import DescentLoop, SyntheticDescent
+from farzi_core.distillation.outer_point import OuterPoint
 from farzi_core.distillation.setting import Setting
 from farzi_core.distillation.start import make_start
+from farzi_core.distillation.student_pool import StudentPool
 from farzi_core.distillation.teachers import TeacherTrajectory
 from farzi_core.errors import NumericalError
-
-
-@dataclass(frozen=True)
-class OuterPoint:
-    """Where an objective is evaluated.
-
-    Attributes:
-        probabilities: soft tokens (S, L, V), without a graph.
-        input_events: int64 (S, L), what students are shown; None: the soft tokens.
-        inner_lr: learning rate of students on synthetic data.
-        step: outer step, from 0.
-    """
-
-    probabilities: Tensor
-    input_events: Tensor | None
-    inner_lr: float
-    step: int
 
 
 @dataclass(frozen=True)
@@ -54,11 +39,16 @@ class ObjectiveValue:
 
 
 class Objective(Protocol):
-    """What a baseline minimises; a function of the synthetic data, with randomness that follows from the step alone."""
+    """What a baseline minimises; a function of the synthetic data and the pool, with randomness from the step alone."""
 
     @property
     def has_lr_gradient(self) -> bool:
         """Whether values have an ``adj_lr``."""
+        ...
+
+    @property
+    def pool(self) -> StudentPool | None:
+        """Students that its inner loops go on with; None where it has no inner loop."""
         ...
 
     def evaluate(self, point: OuterPoint) -> ObjectiveValue:
@@ -107,7 +97,7 @@ class LearnedBaseline(DescentLoop):
     def __init__(self, setting: Setting, teachers: Sequence[TeacherTrajectory], objective: Objective) -> None:
         self._objective = objective
         learn_lr = setting.spec.inner.learn_lr and objective.has_lr_gradient
-        super().__init__(SyntheticDescent(setting, make_start(setting, teachers), learn_lr=learn_lr))
+        super().__init__(SyntheticDescent(setting, make_start(setting, teachers), learn_lr=learn_lr), objective.pool)
 
     def advance(self) -> BaselineStep:
         """Take one outer step, and validate when it is time.
@@ -118,8 +108,7 @@ class LearnedBaseline(DescentLoop):
         assert not self.finished
         descent = self._descent
         soft_tokens = descent.soften()
-        point = OuterPoint(soft_tokens.probabilities, soft_tokens.input_events, descent.current.inner_lr, descent.step)
-        value = self._objective.evaluate(point)
+        value = self._objective.evaluate(descent.point(soft_tokens))
         if not abs(value.loss) < float("inf"):
             raise NumericalError(
                 f"the objective is {value.loss} at outer step {descent.step + 1}; lower inner.lr or baseline.lr",

@@ -24,8 +24,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from farzi_core.distillation.baselines.learned import ObjectiveValue, OuterPoint
+from farzi_core.distillation.baselines.learned import ObjectiveValue
 from farzi_core.distillation.draws import PROBABILITIES, make_inner_loss
+from farzi_core.distillation.outer_point import OuterPoint
 from farzi_core.distillation.setting import Setting
 from farzi_core.distillation.teachers import TeacherTrajectory
 from farzi_core.errors import ConfigError
@@ -41,6 +42,7 @@ class TrajectoryMatching:
         ConfigError: the teachers have no checkpoints.
     """
 
+    pool = None
     has_lr_gradient = False
 
     def __init__(self, setting: Setting, teachers: Sequence[TeacherTrajectory]) -> None:

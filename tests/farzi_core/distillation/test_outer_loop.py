@@ -36,7 +36,7 @@ def run(loop: OuterLoop) -> Distilled:
 
 
 def current(loop: OuterLoop, name: str) -> torch.Tensor:
-    return loop.checkpoint().tensors[name]
+    return loop.checkpoint().part("descent").tensors[name]
 
 
 def test_one_step_is_the_recipe_written_out() -> None:

@@ -146,7 +146,8 @@ def test_a_restored_loop_keeps_the_inputs_it_was_saved_with() -> None:
     loop = OuterLoop(setting, teachers)
     loop.advance()
     checkpoint = loop.checkpoint()
-    checkpoint.tensors["input_events"] = other = (checkpoint.tensors["input_events"] + 1) % 12
+    name = "descent.input_events"
+    checkpoint.tensors[name] = other = (checkpoint.tensors[name] + 1) % 12
     resumed = OuterLoop(setting, teachers)
     resumed.restore(checkpoint)
     assert torch.equal(inputs_of(resumed.best.synthetic), other)

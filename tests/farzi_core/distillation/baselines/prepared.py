@@ -6,9 +6,10 @@ from typing import Any
 
 import torch
 
-from farzi_core.distillation.baselines import LearnedBaseline, OuterPoint
+from farzi_core.distillation.baselines import LearnedBaseline
 from farzi_core.distillation.baselines.learned import set_for_baselines
 from farzi_core.distillation.baselines.series import OBJECTIVES
+from farzi_core.distillation.outer_point import OuterPoint
 from farzi_core.distillation.setting import Setting, prepare_setting
 from farzi_core.distillation.start import make_start
 from farzi_core.distillation.teachers import TeacherTrajectory, train_teacher

@@ -7,9 +7,10 @@ import torch
 
 from farzi_core.comparison_plan import list_learned_baselines
 from farzi_core.config import Baseline
-from farzi_core.distillation.baselines import LearnedBaseline, LearnedBaselines, ObjectiveValue, OuterPoint
+from farzi_core.distillation.baselines import LearnedBaseline, LearnedBaselines, ObjectiveValue
 from farzi_core.distillation.baselines.series import OBJECTIVES
 from farzi_core.distillation.outer_loop import OuterLoop
+from farzi_core.distillation.outer_point import OuterPoint
 from farzi_core.errors import NumericalError
 from tests.farzi_core.distillation.baselines.prepared import ALL_LEARNED, make_baseline, point, prepare, start_probabilities
 from tests.farzi_core.markov import tiny_spec
@@ -103,6 +104,7 @@ def test_what_is_not_finite_stops_a_baseline() -> None:
     setting, teachers = prepare()
 
     class Broken:
+        pool = None
         has_lr_gradient = False
 
         def evaluate(self, point: OuterPoint) -> ObjectiveValue:
