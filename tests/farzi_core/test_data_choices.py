@@ -43,12 +43,31 @@ def test_texts_show_events(vocab_size: int) -> None:
 
 
 def test_a_start_from_predictions_takes_few_and_small_outer_steps() -> None:
-    assert (outer := fill_in(standard(), ML_100K).outer).num_steps == 90
+    assert (outer := fill_in(standard(), ML_100K).outer).num_steps == 180
     assert outer.lr == 0.005
+    assert fill_in(standard(outer={"pool_size": 0}), ML_100K).outer.num_steps == 90
     soft = fill_in(standard(synthetic={"inputs": "soft_tokens"}), ML_100K).outer
     assert (soft.num_steps, soft.lr) == (450, 0.02)
     given = fill_in(standard(outer={"num_steps": 7, "lr": 0.5}), ML_100K).outer
     assert (given.num_steps, given.lr) == (7, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "given", "expected"),
+    [
+        ("sampled_events", {}, (8, 1000)),
+        ("sampled_events", {"pool_size": 0}, (0, None)),
+        ("sampled_events", {"pool_size": 3, "pool_max_steps": 50}, (3, 50)),
+        ("soft_tokens", {}, (0, None)),
+        ("soft_tokens", {"pool_size": 2}, (2, 1000)),
+    ],
+)
+def test_students_of_events_go_on_in_a_pool(inputs: str, given: dict[str, int], expected: tuple[int, int | None]) -> None:
+    filled = fill_in(standard(synthetic={"inputs": inputs}, outer=given), ML_100K)
+    assert (filled.outer.pool_size, filled.outer.pool_max_steps) == expected
+    without = (120, 600) if inputs == "sampled_events" else (30, 120)
+    assert inner_steps(filled) == ((40, 80) if expected[0] > 0 else without)
+    assert (filled.inner.min_steps, filled.inner.num_steps) == inner_steps(filled)
 
 
 def test_students_of_a_validation_train_as_long_as_judged_ones_need() -> None:
@@ -65,8 +84,8 @@ def test_students_of_a_validation_train_as_long_as_judged_ones_need() -> None:
     ("inputs", "given", "expected"),
     [
         ("soft_tokens", {}, (30, 120)),
-        ("sampled_events", {}, (120, 600)),
-        ("sampled_events", {"num_steps": 50}, (50, 50)),
+        ("sampled_events", {"num_steps": 50}, (40, 50)),
+        ("sampled_events", {"num_steps": 20}, (20, 20)),
         ("soft_tokens", {"num_steps": 10}, (10, 10)),
         ("soft_tokens", {"min_steps": 200}, (200, 200)),
         ("sampled_events", {"min_steps": 7, "num_steps": 9}, (7, 9)),

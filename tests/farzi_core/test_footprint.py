@@ -21,6 +21,12 @@ def test_checkpoints_of_teachers_take_memory_where_they_are_kept() -> None:
     assert kept > 2 * 100 * 4 * DATA.vocab_size * 32
 
 
+def test_students_of_a_pool_take_memory() -> None:
+    params = 4 * DATA.vocab_size * 32
+    assert 100 * params < memory(outer={"pool_size": 108}) - memory(outer={"pool_size": 8}) < 300 * params
+    assert memory(synthetic={"inputs": "sampled_events"}) - memory(outer={"pool_size": 0}) > 8 * params
+
+
 def test_prepared_draws_are_counted_where_teachers_have_a_say() -> None:
     def size(**hard_sequences: Any) -> int:
         spec = resolve_spec("sequential_recommendation", {"hard_sequences": hard_sequences})

@@ -78,6 +78,28 @@ def test_inner_loops_that_grow_cost_less() -> None:
         assert times(1.0).baseline_step(name) < times(None).baseline_step(name)
 
 
+def test_a_pool_costs_the_training_it_begins_with_and_is_begun_by_each_that_has_inner_loops() -> None:
+    def spec(pool_size: int, pool_max_steps: int | None = None) -> DistillationSpec:
+        overrides = {
+            "outer": {"pool_size": pool_size, "pool_max_steps": pool_max_steps},
+            "inner": {"num_steps": 60, "min_steps": 40},
+            "evaluation": {"baselines": ["gradient_matching", "distribution_matching", "first_order"]},
+        }
+        return resolve_spec("sequential_recommendation", {"preset": "quick", **overrides})
+
+    def times(wanted: DistillationSpec) -> StepTimes:
+        return StepTimes(wanted, SIZE)
+
+    none, two = spec(0), spec(2, 600)
+    assert times(none).pool == times(spec(1, 600)).pool == 0.0
+    assert times(spec(2, 1200)).pool == pytest.approx(2 * times(two).pool)
+    assert times(none).outer_step == times(two).outer_step
+    without, with_pool = (plan_distillation(wanted, times(wanted)) for wanted in (none, two))
+    for name in ("distillation", "gradient_matching", "first_order"):
+        assert with_pool[name] - without[name] == pytest.approx(times(two).pool)
+    assert with_pool["distribution_matching"] == without["distribution_matching"]
+
+
 def test_the_plan_names_every_piece_of_work() -> None:
     planned = plan_distillation(QUICK, StepTimes(QUICK, SIZE))
     assert list(planned)[:3] == ["teacher", "distillation", "hard_sequences"]
