@@ -32,7 +32,14 @@ NOT_MEASURED = "-"
 SHOWN_EVENTS = ("ml-100k", "ml-1m", "ptb", "ptb-2k")
 # Fields whose defaults changed after some of the runs.
 CHANGED_DEFAULTS = (
+    ("inner", "lr"),
+    ("inner", "num_steps"),
+    ("inner", "min_steps"),
+    ("outer", "num_steps"),
+    ("outer", "lr"),
     ("outer", "batch_size"),
+    ("outer", "validate_every"),
+    ("outer", "validation_steps"),
     ("teacher", "num_steps"),
     ("evaluation", "max_steps"),
     ("evaluation", "lr_factors"),
@@ -228,15 +235,22 @@ def _is_early(comparison: Comparison) -> bool:
     )
 
 
+def _had_no_pool(comparison: Comparison) -> bool:
+    """Whether a run on events as inputs was made before there were pools of students."""
+    return comparison["data_set"] in SHOWN_EVENTS and "pool_size" not in comparison["spec"]["outer"]
+
+
 def _command(comparison: Comparison) -> str:
     """Return what makes the run again, with those fields named whose defaults were others."""
     words = ["python", "-m", "bench.baselines", "--data-set", comparison["data_set"], "--preset", comparison["preset"]]
     fields = list(comparison["set"])
     today = resolve_spec(comparison["task"], {"preset": comparison["preset"], **parse_fields(fields)}).model_dump(mode="json")
     for part, name in CHANGED_DEFAULTS:
-        used = comparison["spec"][part][name]
+        used = comparison["spec"][part].get(name)
         if today[part][name] != used:
             fields.append(f"{part}.{name}={json.dumps(used)}")
+    if _had_no_pool(comparison):
+        fields.append("outer.pool_size=0")
     for field in fields:
         words += ["--set", field]
     return shlex.join(words)

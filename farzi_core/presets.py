@@ -118,6 +118,10 @@ def resolve_spec(task: Task, overrides: Mapping[str, Any]) -> DistillationSpec:
     if _takes_no_window(overrides.get("meta_gradient")):
         # That of the preset was chosen for another method.
         base["meta_gradient"]["window"] = None
+    outer = overrides.get("outer")
+    if isinstance(outer, Mapping) and outer.get("pool_size") == 0:
+        # That of the preset was chosen for its pool.
+        base["outer"]["pool_max_steps"] = None
     spec = DistillationSpec.model_validate(merge(base, overrides))
     method, window = spec.meta_gradient.method, spec.meta_gradient.window
     # Not a rule of the spec itself: those that are stored were taken before there was one.

@@ -87,6 +87,14 @@ def test_a_command_names_what_is_not_the_default_of_today(part: str, name: str, 
         assert (f"{part}.{name}={other}" in commands) == is_named
 
 
+def test_a_command_leaves_out_pools_that_there_were_not() -> None:
+    comparison = next(found for found in read_comparisons() if found["data_set"] == "ml-1m")
+    outer = {name: value for name, value in comparison["spec"]["outer"].items() if name != "pool_size"}
+    for spec, is_named in ((outer, True), (outer | {"pool_size": None}, False)):
+        page = render([comparison | {"spec": comparison["spec"] | {"outer": spec}}], [])
+        assert ("--set outer.pool_size=0" in page) == is_named
+
+
 def test_runs_of_earlier_defaults_are_named() -> None:
     comparisons = read_comparisons()
     sentence = re.search(r"Runs ([\d, ]+), where students saw events", render(comparisons, []))

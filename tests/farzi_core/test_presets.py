@@ -112,3 +112,12 @@ def test_the_window_of_a_preset_goes_where_the_method_takes_none(method: str) ->
     assert spec.meta_gradient.window is None
     published = resolve_spec("sequential_recommendation", {"preset": "quick", "meta_gradient": {"method": "published"}})
     assert published.meta_gradient.window == get_preset("sequential_recommendation", "quick").meta_gradient.window == 40
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("preset", PRESET_NAMES)
+def test_every_preset_can_do_without_a_pool(task: Task, preset: str) -> None:
+    outer = resolve_spec(task, {"preset": preset, "outer": {"pool_size": 0}}).outer
+    assert (outer.pool_size, outer.pool_max_steps) == (0, None)
+    with pytest.raises(ValidationError, match="pool_max_steps=70 was given, but pool_size is 0"):
+        resolve_spec(task, {"preset": preset, "outer": {"pool_size": 0, "pool_max_steps": 70}})
