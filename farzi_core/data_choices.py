@@ -20,12 +20,12 @@ NUM_TEACHERS: dict[Task, int] = {"sequential_recommendation": 3, "language_model
 # behind students as old as those that are judged helped. A pool has these for a third of the time. See docs/log.md, 2026-11-27.
 _Loops = Literal["soft_tokens", "sampled_events", "pool"]
 _NUM_OUTER_STEPS: dict[_Loops, int] = {"soft_tokens": 450, "sampled_events": 90, "pool": 180}
-# Shortest and longest inner loop. Those of a pool: Adam's moments need some 20 steps before the window begins.
+# Shortest and longest inner loop. A pool's are long enough for Adam's moments, which begin at 0, to settle before the window.
 _INNER_STEPS: dict[_Loops, tuple[int, int]] = {"soft_tokens": (30, 120), "sampled_events": (120, 600), "pool": (40, 80)}
 
 OUTER_LR: dict[Inputs, float] = {"soft_tokens": 0.02, "sampled_events": 0.005}
 POOL_SIZE: dict[Inputs, int] = {"soft_tokens": 0, "sampled_events": 8}
-# Students of predictions behind events were best after 320 to 1,170 steps on a fifth of the sequences each.
+# Students of predictions behind events were best after 240 to 1,170 steps on a fifth of the sequences each.
 POOL_MAX_STEPS = 1000
 
 # The same of soft tokens within an inner loop's length. A student stopped sooner says which data are learned fast, not which

@@ -118,8 +118,7 @@ def resolve_spec(task: Task, overrides: Mapping[str, Any]) -> DistillationSpec:
     if _takes_no_window(overrides.get("meta_gradient")):
         # That of the preset was chosen for another method.
         base["meta_gradient"]["window"] = None
-    outer = overrides.get("outer")
-    if isinstance(outer, Mapping) and outer.get("pool_size") == 0:
+    if _takes_no_pool(overrides.get("outer")):
         # That of the preset was chosen for its pool.
         base["outer"]["pool_max_steps"] = None
     spec = DistillationSpec.model_validate(merge(base, overrides))
@@ -138,6 +137,11 @@ def _takes_no_window(meta_gradient: Any) -> bool:
     """Return whether a user chose a method that differentiates all inner steps."""
     method = meta_gradient.get("method") if isinstance(meta_gradient, Mapping) else None
     return method is not None and method not in WINDOWED_METHODS
+
+
+def _takes_no_pool(outer: Any) -> bool:
+    """Return whether a user asked for a new student in every inner loop."""
+    return isinstance(outer, Mapping) and outer.get("pool_size") == 0
 
 
 def merge(base: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from farzi_core.distillation.setting import Setting
 from farzi_core.distillation.teachers import TeacherTraining, TeacherTrajectory, pack_trajectory, unpack_trajectory
 from farzi_core.evaluation.comparison import Comparison
 from farzi_core.evaluation.figures import Series
+from farzi_core.evaluation.training import init_on
 from farzi_core.seeding import derive_generator
 from farzi_core.work import WorkMeter
 from farzi_core.work_plan import HARD_SEQUENCES, StepTimes, WorkSize
@@ -86,7 +87,8 @@ class TeacherStage:
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go on from a state that :meth:`checkpoint` returned."""
-        like = self._setting.student.init_params(derive_generator(0, "names"), self._setting.dtype)
+        setting = self._setting
+        like = init_on(setting.student, derive_generator(0, "names"), setting.dtype, setting.device)
         values = checkpoint.values
         self.trajectories = [
             unpack_trajectory(checkpoint.part(f"trajectory_{i}"), like) for i in range(values["num_trajectories"])

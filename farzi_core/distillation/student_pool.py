@@ -21,8 +21,10 @@ from farzi_core.data_choices import pool_max_steps, pool_size
 from farzi_core.distillation.checkpoint import Checkpoint
 from farzi_core.distillation.draws import PROBABILITIES, draw_start_params, make_inner_loss
 from farzi_core.distillation.outer_point import OuterPoint
+from farzi_core.distillation.param_sets import pack_param_sets, unpack_param_sets
 from farzi_core.distillation.setting import Setting
 from farzi_core.distillation.teachers import TeacherTrajectory
+from farzi_core.evaluation.training import init_on
 from farzi_core.metagrad import adam_step, init_state
 from farzi_core.metagrad.hvp import InnerGradient
 from farzi_core.metagrad.vectors import ParamLayout
@@ -115,14 +117,12 @@ class StudentPool:
 
     def checkpoint(self) -> Checkpoint:
         """Return the state between two outer steps."""
-        tensors = {f"{i}.{name}": tensor for i, one in enumerate(self._students) for name, tensor in one.params.items()}
-        return Checkpoint(tensors, {"ages": list(self.ages)})
+        sets = pack_param_sets([student.params for student in self._students])
+        return Checkpoint.join({"params": sets}, ages=list(self.ages))
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go on from a state that :meth:`checkpoint` returned."""
         setting = self._setting
-        names = setting.student.init_params(derive_generator(0, "names"), setting.dtype)
-        self._students = [
-            PoolStudent({name: checkpoint.tensors[f"{i}.{name}"].to(setting.device) for name in names}, age)
-            for i, age in enumerate(checkpoint.values["ages"])
-        ]
+        like = init_on(setting.student, derive_generator(0, "names"), setting.dtype, setting.device)
+        sets = unpack_param_sets(checkpoint.part("params"), like)
+        self._students = [PoolStudent(params, age) for params, age in zip(sets, checkpoint.values["ages"], strict=True)]

@@ -7,6 +7,7 @@ from collections.abc import Generator
 from dataclasses import dataclass
 
 from farzi_core.distillation.checkpoint import Checkpoint
+from farzi_core.distillation.param_sets import pack_param_sets, unpack_param_sets
 from farzi_core.distillation.setting import Setting
 from farzi_core.evaluation.training import RealData, StudentTraining, TrainingPlan, TrainingStep
 from farzi_core.metagrad import AdamConfig
@@ -88,13 +89,13 @@ class TeacherTraining:
 
     def checkpoint(self) -> Checkpoint:
         """Return the state between two steps."""
-        parts = {"training": self.training.checkpoint(), "checkpoints": _pack(self._checkpoints)}
+        parts = {"training": self.training.checkpoint(), "checkpoints": pack_param_sets(self._checkpoints)}
         return Checkpoint.join(parts)
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go on from a state that :meth:`checkpoint` returned."""
         self.training.restore(checkpoint.part("training"))
-        self._checkpoints = _unpack(checkpoint.part("checkpoints"), self.training.params)
+        self._checkpoints = unpack_param_sets(checkpoint.part("checkpoints"), self.training.params)
 
 
 def train_teacher(setting: Setting, index: int = 0) -> Generator[TrainingStep, None, TeacherTrajectory]:
@@ -107,22 +108,10 @@ def train_teacher(setting: Setting, index: int = 0) -> Generator[TrainingStep, N
 
 def pack_trajectory(trajectory: TeacherTrajectory) -> Checkpoint:
     """Return a finished trajectory as a checkpoint."""
-    return _pack([trajectory.best_params, *trajectory.checkpoints])
+    return pack_param_sets([trajectory.best_params, *trajectory.checkpoints])
 
 
 def unpack_trajectory(checkpoint: Checkpoint, like: Params) -> TeacherTrajectory:
     """Return the trajectory that :func:`pack_trajectory` packed; ``like`` gives names, order and device."""
-    best, *checkpoints = _unpack(checkpoint, like)
+    best, *checkpoints = unpack_param_sets(checkpoint, like)
     return TeacherTrajectory(best, tuple(checkpoints))
-
-
-def _pack(sets: list[Params]) -> Checkpoint:
-    tensors = {f"{i}.{name}": tensor for i, params in enumerate(sets) for name, tensor in params.items()}
-    return Checkpoint(tensors, {"count": len(sets)})
-
-
-def _unpack(checkpoint: Checkpoint, like: Params) -> list[Params]:
-    return [
-        {name: checkpoint.tensors[f"{i}.{name}"].to(tensor.device) for name, tensor in like.items()}
-        for i in range(checkpoint.values["count"])
-    ]

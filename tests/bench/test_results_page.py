@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import re
+import shlex
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
-from bench.results_page import DOCUMENT, read_baselines, read_comparisons, render
-from farzi_core.presets import get_preset
+from bench.results_page import CHANGED_DEFAULTS, DOCUMENT, read_baselines, read_comparisons, render
+from bench.spec_arguments import parse_fields
+from farzi_core.presets import get_preset, resolve_spec
 
 
 def test_the_page_holds_the_committed_figures_and_no_others() -> None:
@@ -93,6 +96,19 @@ def test_a_command_leaves_out_pools_that_there_were_not() -> None:
     for spec, is_named in ((outer, True), (outer | {"pool_size": None}, False)):
         page = render([comparison | {"spec": comparison["spec"] | {"outer": spec}}], [])
         assert ("--set outer.pool_size=0" in page) == is_named
+
+
+def test_every_command_asks_for_what_the_run_had() -> None:
+    for comparison in read_comparisons():
+        command = re.search(r"^1\. `(.+)`$", render([comparison], []), re.MULTILINE)
+        assert command
+        words = shlex.split(command[1])
+        fields = [field for option, field in pairwise(words) if option == "--set"]
+        asked = resolve_spec(comparison["task"], {"preset": comparison["preset"], **parse_fields(fields)}).model_dump(
+            mode="json"
+        )
+        had = {(part, name): comparison["spec"][part].get(name) for part, name in CHANGED_DEFAULTS}
+        assert {(part, name): asked[part][name] for part, name in CHANGED_DEFAULTS} == had
 
 
 def test_runs_of_earlier_defaults_are_named() -> None:

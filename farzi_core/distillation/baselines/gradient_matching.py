@@ -5,8 +5,8 @@ At the parameters w of a student that was trained for a few steps on the synthet
     loss = sum over parameter matrices l of  1 - cos(d soft_loss / d w_l, d real_loss / d w_l)
 
 Biases and gains are left out: the gradient of some of them is 0 but for rounding. The number of steps is drawn anew at each
-outer step, below that of the inner loop; the paper carries one student along and draws another now and then. Source: Zhao,
-Mopuri and Bilen 2021, arXiv 2006.05929.
+outer step, below that of the inner loop; the paper carries one student along and draws another now and then, as a pool does.
+Source: Zhao, Mopuri and Bilen 2021, arXiv 2006.05929.
 
 Cost of an outer step: a mean of T / 2 inner gradients, one real gradient, one second-order product.
 """

@@ -68,8 +68,8 @@ def test_a_pool_begins_with_students_of_all_ages_along_one_training() -> None:
         state = adam_step(state, grad, adam)
     kept = pool.checkpoint().tensors
     for name, expected in layout.name(state.params).items():
-        torch.testing.assert_close(kept[f"2.{name}"], expected)
-    assert all(torch.equal(kept[f"0.{name}"], value) for name, value in start.items())
+        torch.testing.assert_close(kept[f"params.2.{name}"], expected)
+    assert all(torch.equal(kept[f"params.0.{name}"], value) for name, value in start.items())
 
 
 def test_students_go_on_where_their_loops_ended_until_they_have_had_their_steps() -> None:

@@ -100,6 +100,20 @@ def test_the_inner_learning_rate_is_learned_where_the_objective_depends_on_it() 
     assert set(rates.values()) == {0.02}
 
 
+@pytest.mark.parametrize("name", ["gradient_matching", "first_order"])
+def test_inner_loops_go_on_with_a_pool_that_a_checkpoint_keeps(name: str) -> None:
+    setting, teachers = prepare(outer={"pool_size": 2, "pool_max_steps": 20})
+    whole, stopped, taken_up = (make_baseline(name, setting, teachers) for _ in range(3))
+    for _ in range(2):
+        stopped.advance()
+    ages = stopped.checkpoint().part("pool").values["ages"]
+    assert len(ages) == 2
+    assert ages != [0, 10]
+    taken_up.restore(stopped.checkpoint())
+    assert torch.equal(run(whole).current.synthetic.logits(), run(taken_up).current.synthetic.logits())
+    assert whole.checkpoint().part("pool").values["ages"] == taken_up.checkpoint().part("pool").values["ages"]
+
+
 def test_what_is_not_finite_stops_a_baseline() -> None:
     setting, teachers = prepare()
 
