@@ -109,8 +109,8 @@ class InnerConfig(SpecModel):
     batch_size: int | None = Field(
         None,
         ge=1,
-        description="Synthetic sequences per step, of inner loops and of students of soft tokens; null takes all of them, or a "
-        "fifth (at least 10) with inputs 'sampled_events'.",
+        description="Synthetic sequences per step, of inner loops and of students of soft tokens; null takes all of them, or "
+        "10 with inputs 'sampled_events'.",
     )
     lr: float = Field(0.006, gt=0.0, le=1.0, description="Inner Adam learning rate.")
     learn_lr: bool = Field(False, description="Learn the inner learning rate together with the synthetic data.")
