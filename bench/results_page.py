@@ -99,6 +99,7 @@ def render(comparisons: list[Comparison], baselines: list[Comparison]) -> str:
         ),
         commands=[_command(comparison) for comparison in comparisons],
         early=_list_runs(comparisons, _is_early),
+        larger_steps=_list_runs(comparisons, _saw_a_fifth),
         cut_short=_list_runs(comparisons, _is_cut_short),
         slow=_list_runs(comparisons, _had_slow_steps),
         baseline_commands=[_command(comparison) for comparison in baselines],
@@ -238,6 +239,12 @@ def _is_early(comparison: Comparison) -> bool:
 def _had_no_pool(comparison: Comparison) -> bool:
     """Whether a run on events as inputs was made before there were pools of students."""
     return comparison["data_set"] in SHOWN_EVENTS and "pool_size" not in comparison["spec"]["outer"]
+
+
+def _saw_a_fifth(comparison: Comparison) -> bool:
+    """Whether soft tokens were learned from a fifth of the sequences at a step: since there are pools ten are, however many."""
+    is_open = comparison["spec"]["inner"]["batch_size"] is None
+    return is_open and _had_no_pool(comparison) and not _is_early(comparison) and comparison["size"]["sequences"] > 50
 
 
 def _command(comparison: Comparison) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from farzi_core.config import LEARNED_BASELINES, Architecture, Baseline, DistillationSpec, HardVariant
+from farzi_core.data_choices import scale_steps
 
 FULL_DATA, DISTILLED, HARD = "full_data", "distilled", "hard"
 EQUAL_BYTES, HEAD_EQUAL_BYTES = "random_equal_bytes", "head_equal_bytes"
@@ -18,7 +19,8 @@ ARGMAX = "argmax"
 # larger ones, in less time (docs/log.md, 2026-11-26).
 MAX_HARD_BATCH = 32
 # Students of hard sequences are mostly best within a hundred steps, of soft tokens as inputs within two hundred, of predictions
-# behind events after 500 to 1,200 (ML-100K). Looks are spread evenly over the longest training, so it should not be too long.
+# behind events after 500 to 1,200 (50 sequences, ML-100K). Looks are spread evenly over the longest training, so it should not
+# be too long.
 _MAX_STEPS = 400
 _MAX_STEPS_BEHIND_EVENTS = 1600
 _NOISE = "_noise_"
@@ -126,7 +128,8 @@ def max_training_steps(side: str, spec: DistillationSpec) -> int:
         return spec.teacher.num_steps
     if spec.evaluation.max_steps is not None:
         return spec.evaluation.max_steps
-    return _MAX_STEPS_BEHIND_EVENTS if is_soft(side) and spec.synthetic.inputs == "sampled_events" else _MAX_STEPS
+    is_behind_events = is_soft(side) and spec.synthetic.inputs == "sampled_events"
+    return scale_steps(_MAX_STEPS_BEHIND_EVENTS, spec) if is_behind_events else _MAX_STEPS
 
 
 def num_training_sequences(side: str, spec: DistillationSpec) -> int:

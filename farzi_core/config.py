@@ -171,8 +171,9 @@ class OuterConfig(SpecModel):
         None,
         ge=1,
         le=100_000,
-        description="Steps after which a student of the pool makes room for a new one; null takes 1000. The pool begins with "
-        "students of all ages up to this.",
+        description="Steps after which a student of the pool makes room for a new one; null takes 1000, or with inputs "
+        "'sampled_events' 20 for each synthetic sequence where that is more. The pool begins with students of all ages up to "
+        "this.",
     )
     trajectory_share: tuple[Share, Share] = Field(
         (0.5, 0.5),
@@ -192,7 +193,8 @@ class OuterConfig(SpecModel):
         ge=1,
         le=100_000,
         description="Steps for which the fresh student of a validation trains, its best look counts; null takes "
-        "inner.num_steps, and at least 600 with inputs 'sampled_events', where students learn for longer than an inner loop.",
+        "inner.num_steps; with inputs 'sampled_events', where students learn for longer than an inner loop, at least 600, and at "
+        "least 12 for each synthetic sequence.",
     )
     patience: int | None = Field(
         4, ge=1, description="Stop after this many validations in a row without a better one; null never stops."
@@ -309,8 +311,8 @@ class EvaluationConfig(SpecModel):
         None,
         ge=1,
         le=100_000,
-        description="Longest training on synthetic data; the best step is chosen on validation. null takes 400, and 1600 "
-        "for soft tokens behind 'sampled_events', whose students learn for longer.",
+        description="Longest training on synthetic data; the best step is chosen on validation. null takes 400, and for "
+        "soft tokens behind 'sampled_events', whose students learn for longer, 32 for each sequence, at least 1600.",
     )
     num_validations: int = Field(
         40, ge=1, le=1000, description="Looks at validation cases per training, on every side; the best one is kept."

@@ -25,12 +25,14 @@ _INNER_STEPS: dict[_Loops, tuple[int, int]] = {"soft_tokens": (30, 120), "sample
 
 OUTER_LR: dict[Inputs, float] = {"soft_tokens": 0.02, "sampled_events": 0.005}
 POOL_SIZE: dict[Inputs, int] = {"soft_tokens": 0, "sampled_events": 8}
-# Students of predictions behind events were best after 240 to 1,170 steps on a fifth of the sequences each.
-POOL_MAX_STEPS = 1000
+# Steps behind events, where each is on ten sequences, were measured with this many (ML-100K); more take longer to go through.
+_MEASURED_SEQUENCES = 50
+# Students of predictions behind events were best after 240 to 1,170 steps.
+_POOL_MAX_STEPS = 1000
 
-# The same of soft tokens within an inner loop's length. A student stopped sooner says which data are learned fast, not which
-# are worth most.
-MIN_VALIDATION_STEPS: dict[Inputs, int] = {"soft_tokens": 1, "sampled_events": 600}
+# Soft tokens as inputs are learned within an inner loop's length. A student stopped sooner says which data are learned fast,
+# not which are worth most.
+_MIN_VALIDATION_STEPS = 600
 
 
 def pool_size(spec: DistillationSpec) -> int:
@@ -41,7 +43,14 @@ def pool_size(spec: DistillationSpec) -> int:
 
 def pool_max_steps(spec: DistillationSpec) -> int:
     """Return for how long a student of the pool is trained."""
-    return spec.outer.pool_max_steps or POOL_MAX_STEPS
+    return spec.outer.pool_max_steps or scale_steps(_POOL_MAX_STEPS, spec)
+
+
+def scale_steps(steps: int, spec: DistillationSpec) -> int:
+    """Return ``steps`` measured with 50 sequences as steps with those of ``spec``: behind events as many passes, or more."""
+    if spec.synthetic.inputs != "sampled_events":
+        return steps  # each of them is on all sequences
+    return max(steps, steps * spec.synthetic.num_sequences // _MEASURED_SEQUENCES)
 
 
 def inner_steps(spec: DistillationSpec) -> tuple[int, int]:
@@ -66,12 +75,13 @@ def fill_in(spec: DistillationSpec, data: DataSummary) -> DistillationSpec:
     spec = spec.model_copy(update={"synthetic": spec.synthetic.model_copy(update={"inputs": inputs})})
     shortest, longest = inner_steps(spec)
     teachers = spec.teacher.num_trajectories or (NUM_TEACHERS[data.task] if inputs == "sampled_events" else 1)
+    least_validation = scale_steps(_MIN_VALIDATION_STEPS, spec) if inputs == "sampled_events" else 1
     outer = {
         "num_steps": num_outer_steps(spec),
         "lr": spec.outer.lr or OUTER_LR[inputs],
         "pool_size": pool_size(spec),
         "pool_max_steps": pool_max_steps(spec) if pool_size(spec) > 0 else None,
-        "validation_steps": spec.outer.validation_steps or max(longest, MIN_VALIDATION_STEPS[inputs]),
+        "validation_steps": spec.outer.validation_steps or max(longest, least_validation),
     }
     return spec.model_copy(
         update={

@@ -70,6 +70,18 @@ def test_students_of_events_go_on_in_a_pool(inputs: str, given: dict[str, int], 
     assert (filled.inner.min_steps, filled.inner.num_steps) == inner_steps(filled)
 
 
+@pytest.mark.parametrize(
+    ("inputs", "num_sequences", "expected"),
+    [("sampled_events", 20, (1000, 600)), ("sampled_events", 200, (4000, 2400)), ("soft_tokens", 200, (1000, 120))],
+)
+def test_more_sequences_take_more_steps_where_each_is_on_ten(
+    inputs: str, num_sequences: int, expected: tuple[int, int]
+) -> None:
+    synthetic = {"inputs": inputs, "num_sequences": num_sequences}
+    outer = fill_in(standard(synthetic=synthetic, outer={"pool_size": 2}, inner={"num_steps": 120}), ML_100K).outer
+    assert (outer.pool_max_steps, outer.validation_steps) == expected
+
+
 def test_students_of_a_validation_train_as_long_as_judged_ones_need() -> None:
     assert fill_in(standard(), ML_100K).outer.validation_steps == 600
     longer = standard(inner={"num_steps": 700})
