@@ -193,8 +193,8 @@ class OuterConfig(SpecModel):
         ge=1,
         le=100_000,
         description="Steps for which the fresh student of a validation trains, its best look counts; null takes "
-        "inner.num_steps; with inputs 'sampled_events', where students learn for longer than an inner loop, at least 600, and at "
-        "least 12 for each synthetic sequence.",
+        "inner.num_steps; with inputs 'sampled_events', where students learn for longer than an inner loop, at least 600, and "
+        "at least 12 for each synthetic sequence.",
     )
     patience: int | None = Field(
         4, ge=1, description="Stop after this many validations in a row without a better one; null never stops."
