@@ -16,9 +16,8 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
-from bench.spec_arguments import parse_fields
+from bench.baselines import make_spec
 from farzi_core.evaluation.cautions import is_still_improving
-from farzi_core.presets import resolve_spec
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "bench" / "results"
@@ -30,20 +29,8 @@ SIDES = {"distilled": "ratio", "hard": "ratio_hard", "hard_1": "ratio_hard_1", "
 NOT_MEASURED = "-"
 # Whose students were shown events in these runs, not soft tokens.
 SHOWN_EVENTS = ("ml-100k", "ml-1m", "ptb", "ptb-2k")
-# Fields whose defaults changed after some of the runs.
-CHANGED_DEFAULTS = (
-    ("inner", "lr"),
-    ("inner", "num_steps"),
-    ("inner", "min_steps"),
-    ("outer", "num_steps"),
-    ("outer", "lr"),
-    ("outer", "batch_size"),
-    ("outer", "validate_every"),
-    ("outer", "validation_steps"),
-    ("teacher", "num_steps"),
-    ("evaluation", "max_steps"),
-    ("evaluation", "lr_factors"),
-)
+# Up to this many sequences ten at a step were seen before pools as well.
+MOST_WITH_TEN = 50
 
 Comparison = dict[str, Any]
 
@@ -242,20 +229,20 @@ def _had_no_pool(comparison: Comparison) -> bool:
 
 
 def _saw_a_fifth(comparison: Comparison) -> bool:
-    """Whether soft tokens were learned from a fifth of the sequences at a step: since there are pools ten are, however many."""
+    """Whether a step on soft tokens saw a fifth of the sequences, more than ten: so it was before there were pools."""
     is_open = comparison["spec"]["inner"]["batch_size"] is None
-    return is_open and _had_no_pool(comparison) and not _is_early(comparison) and comparison["size"]["sequences"] > 50
+    is_large = comparison["size"]["sequences"] > MOST_WITH_TEN
+    return is_open and is_large and _had_no_pool(comparison) and not _is_early(comparison)
 
 
 def _command(comparison: Comparison) -> str:
     """Return what makes the run again, with those fields named whose defaults were others."""
     words = ["python", "-m", "bench.baselines", "--data-set", comparison["data_set"], "--preset", comparison["preset"]]
     fields = list(comparison["set"])
-    today = resolve_spec(comparison["task"], {"preset": comparison["preset"], **parse_fields(fields)}).model_dump(mode="json")
-    for part, name in CHANGED_DEFAULTS:
-        used = comparison["spec"][part].get(name)
-        if today[part][name] != used:
-            fields.append(f"{part}.{name}={json.dumps(used)}")
+    today = make_spec(comparison["task"], comparison["preset"], fields).model_dump(mode="json")
+    for part, recorded in comparison["spec"].items():
+        if isinstance(recorded, dict):
+            fields += [f"{part}.{name}={json.dumps(used)}" for name, used in recorded.items() if today[part][name] != used]
     if _had_no_pool(comparison):
         fields.append("outer.pool_size=0")
     for field in fields:

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from bench.results_page import CHANGED_DEFAULTS, DOCUMENT, read_baselines, read_comparisons, render
-from bench.spec_arguments import parse_fields
-from farzi_core.presets import get_preset, resolve_spec
+from bench.baselines import make_spec
+from bench.results_page import DOCUMENT, read_baselines, read_comparisons, render
+from farzi_core.presets import get_preset
 
 
 def test_the_page_holds_the_committed_figures_and_no_others() -> None:
@@ -102,13 +102,28 @@ def test_every_command_asks_for_what_the_run_had() -> None:
     for comparison in read_comparisons():
         command = re.search(r"^1\. `(.+)`$", render([comparison], []), re.MULTILINE)
         assert command
-        words = shlex.split(command[1])
-        fields = [field for option, field in pairwise(words) if option == "--set"]
-        asked = resolve_spec(comparison["task"], {"preset": comparison["preset"], **parse_fields(fields)}).model_dump(
-            mode="json"
-        )
-        had = {(part, name): comparison["spec"][part].get(name) for part, name in CHANGED_DEFAULTS}
-        assert {(part, name): asked[part][name] for part, name in CHANGED_DEFAULTS} == had
+        fields = [field for option, field in pairwise(shlex.split(command[1])) if option == "--set"]
+        asked = make_spec(comparison["task"], comparison["preset"], fields).model_dump(mode="json")
+        for part, recorded in comparison["spec"].items():
+            if isinstance(recorded, dict):
+                assert {name: asked[part][name] for name in recorded} == recorded
+            else:
+                assert asked[part] == recorded
+
+
+@pytest.mark.parametrize(
+    ("num_sequences", "batch_size", "pool", "is_named"),
+    [(200, None, {}, True), (50, None, {}, False), (200, 25, {}, False), (200, None, {"pool_size": None}, False)],
+)
+def test_runs_that_saw_a_fifth_of_the_sequences_are_named(
+    num_sequences: int, batch_size: int | None, pool: dict[str, Any], is_named: bool
+) -> None:
+    found = next(found for found in read_comparisons() if found["data_set"] == "ml-1m" and found["size"]["sequences"] == 200)
+    spec, size = found["spec"], found["size"] | {"sequences": num_sequences}
+    outer = {name: value for name, value in spec["outer"].items() if name != "pool_size"} | pool
+    spec = spec | {"inner": spec["inner"] | {"batch_size": batch_size}, "outer": outer}
+    page = render([found | {"size": size, "spec": spec}], [])
+    assert ("Runs 1 saw a fifth" in page) == is_named
 
 
 def test_runs_of_earlier_defaults_are_named() -> None:
