@@ -30,6 +30,7 @@ from bench.data_sets import add_data_arguments, read_data_set
 from bench.spec_arguments import add_spec_arguments, parse_fields
 from farzi_core.config import OF_LONGEST, Baseline, DistillationSpec, Task
 from farzi_core.data.sequences import SequenceDataset
+from farzi_core.data_choices import fill_in
 from farzi_core.errors import FarziError
 from farzi_core.pipeline import DistillationPipeline
 from farzi_core.presets import resolve_spec
@@ -53,11 +54,13 @@ def main() -> None:
     try:
         dataset = read_data_set(arguments.data_set, arguments.data)
         spec = make_spec(dataset.task, arguments.preset, arguments.set)
+        filled = fill_in(spec, dataset.summary())
         report = run(dataset, spec)
     except (FarziError, OSError, ValidationError, ValueError) as error:
         raise SystemExit(str(error)) from error
     head = {"data_set": arguments.data_set, "preset": arguments.preset, "set": arguments.set}
-    result = {**head, **describe_run(time.process_time() - started), **shorten(report), "spec": spec.model_dump(mode="json")}
+    specs = {"spec": spec.model_dump(mode="json"), "filled_spec": filled.model_dump(mode="json")}
+    result = {**head, **describe_run(time.process_time() - started), **shorten(report), **specs}
     path = arguments.results or RESULTS / f"baselines_{arguments.data_set}.json"
     path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     print("\n".join(table(result)))

@@ -27,7 +27,7 @@ TEMPLATE = Path(__file__).with_name("results.md.jinja")
 RATIO_OF = "ratio_"
 SIDES = {"distilled": "ratio", "hard": "ratio_hard", "hard_1": "ratio_hard_1", "random": "ratio_random"}
 NOT_MEASURED = "-"
-# Whose students were shown events in these runs, not soft tokens.
+# For which an open ``synthetic.inputs`` meant events before it did for all.
 SHOWN_EVENTS = ("ml-100k", "ml-1m", "ptb", "ptb-2k")
 # Up to this many sequences ten at a step were seen before pools as well.
 MOST_WITH_TEN = 50
@@ -85,6 +85,7 @@ def render(comparisons: list[Comparison], baselines: list[Comparison]) -> str:
             [row for comparison in baselines for row in _baselines(comparison)],
         ),
         commands=[_command(comparison) for comparison in comparisons],
+        shown_soft_tokens=_list_runs(comparisons, lambda comparison: not _shown_events(comparison)),
         early=_list_runs(comparisons, _is_early),
         larger_steps=_list_runs(comparisons, _saw_a_fifth),
         cut_short=_list_runs(comparisons, _is_cut_short),
@@ -175,8 +176,20 @@ def _baselines(comparison: Comparison) -> list[list[str]]:
 
 
 def _head(comparison: Comparison) -> list[str]:
-    synthetic = comparison["spec"]["synthetic"]
+    synthetic = _filled(comparison)["synthetic"]
     return [comparison["data_set"], f"{synthetic['num_sequences']} x {synthetic['sequence_length']}"]
+
+
+def _filled(comparison: Comparison) -> dict[str, Any]:
+    """Return the spec with what the data decided, where a run kept it."""
+    spec: dict[str, Any] = comparison.get("filled_spec") or comparison["spec"]
+    return spec
+
+
+def _shown_events(comparison: Comparison) -> bool:
+    """Whether students were shown events, not soft tokens."""
+    inputs = _filled(comparison)["synthetic"].get("inputs")
+    return inputs == "sampled_events" or (inputs is None and comparison["data_set"] in SHOWN_EVENTS)
 
 
 def _headline(comparison: Comparison) -> dict[str, Any]:
@@ -217,7 +230,7 @@ def _interval(ratio: dict[str, float] | None) -> str:
 def _is_early(comparison: Comparison) -> bool:
     """Whether a run on events as inputs had the defaults of before: since then the longest training depends on the inputs."""
     return (
-        comparison["data_set"] in SHOWN_EVENTS
+        _shown_events(comparison)
         and "hard_rule" not in comparison["protocol"]
         and comparison["spec"]["evaluation"]["max_steps"] is not None
     )
@@ -225,7 +238,7 @@ def _is_early(comparison: Comparison) -> bool:
 
 def _had_no_pool(comparison: Comparison) -> bool:
     """Whether a run on events as inputs was made before there were pools of students."""
-    return comparison["data_set"] in SHOWN_EVENTS and "pool_size" not in comparison["spec"]["outer"]
+    return _shown_events(comparison) and "pool_size" not in comparison["spec"]["outer"]
 
 
 def _saw_a_fifth(comparison: Comparison) -> bool:
@@ -245,6 +258,8 @@ def _command(comparison: Comparison) -> str:
             fields += [f"{part}.{name}={json.dumps(used)}" for name, used in recorded.items() if today[part][name] != used]
     if _had_no_pool(comparison):
         fields.append("outer.pool_size=0")
+    if comparison["spec"]["synthetic"].get("inputs") is None and not _shown_events(comparison):
+        fields.append('synthetic.inputs="soft_tokens"')
     for field in fields:
         words += ["--set", field]
     return shlex.join(words)

@@ -94,7 +94,7 @@ def make_pairs(setting: Setting, teacher: Params, inputs: str) -> Pairs:
     """Return as many sequences, as long, as the spec's synthetic data has, with the teacher's predictions as targets."""
     synthetic, student = setting.spec.synthetic, setting.student
     generator = derive_generator(setting.spec.seed, "start")
-    events = setting.real.pick_whole(synthetic.num_sequences, synthetic.sequence_length, generator)
+    events = setting.real.pick_whole(synthetic.num_sequences, synthetic.length, generator)
     if inputs == "sampled":
         events = sample_sequences(setting, teacher, events[:, :1], generator)
     with torch.no_grad():
@@ -107,7 +107,7 @@ def make_pairs(setting: Setting, teacher: Params, inputs: str) -> Pairs:
 def sample_sequences(setting: Setting, teacher: Params, first: Tensor, generator: torch.Generator) -> Tensor:
     """Return sequences int64 (S, L) that begin with ``first`` (S, 1); the teacher's predictions say how each one goes on."""
     student, events = setting.student, first
-    while events.shape[1] < setting.spec.synthetic.sequence_length:
+    while events.shape[1] < setting.spec.synthetic.length:
         scores = student.event_logits(teacher, student.encode(teacher, student.embed_events(teacher, events))[:, -1])
         if not setting.repeats_allowed:
             scores = scores.scatter(1, events, float("-inf"))

@@ -370,9 +370,10 @@ class DistillationSpec(SpecModel):
 
     @model_validator(mode="after")
     def _parts_fit_together(self) -> DistillationSpec:
-        if self.synthetic.sequence_length > self.student.max_length:
+        length = self.synthetic.sequence_length
+        if length is not None and length > self.student.max_length:
             raise ValueError(
-                f"synthetic.sequence_length={self.synthetic.sequence_length} is above student.max_length="
+                f"synthetic.sequence_length={length} is above student.max_length="
                 f"{self.student.max_length}; shorten the sequences or raise max_length"
             )
         batch_size = self.inner.batch_size
@@ -409,3 +410,11 @@ class DataSummary:
     vocab_size: int
     max_sequence_length: int
     max_training_length: int | None = None
+
+    @property
+    def longest(self) -> int:
+        """Events that the longest synthetic sequence may have: what there is to learn from in one piece."""
+        if self.max_training_length is not None:
+            return self.max_training_length
+        # A text is one stream cut into blocks.
+        return self.num_events if self.task == "language_modeling" else self.max_sequence_length

@@ -83,9 +83,14 @@ def count_encoding(student: StudentConfig, batch: float, length: float) -> StepW
     return whole + StepWork(launches, events * (4 * width**2 + length * width), events * length * width)
 
 
-def count_training_step(student: StudentConfig, vocab_size: int, batch: float, length: float, *, soft: bool) -> StepWork:
-    """Count one training step on B sequences of L events, which are soft tokens or hard ids."""
-    events, width = batch * length, student.hidden_size
+def count_training_step(
+    student: StudentConfig, vocab_size: int, batch: float, length: float, *, soft: bool, mean_length: float | None = None
+) -> StepWork:
+    """Count one training step on B sequences of L events, which are soft tokens or hard ids.
+
+    With ``mean_length`` the rest of L is padding, which is read and not scored.
+    """
+    events, width = batch * (length if mean_length is None else mean_length), student.hidden_size
     # Soft tokens are embedded by a product as wide as the one that scores.
     head = StepWork(_LAUNCHES_OF_A_STEP, events * vocab_size * width * (2 if soft else 1), 2 * events * vocab_size)
     adam = StepWork(0, 0, 3 * count_params(student, vocab_size))

@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Literal
 
 from farzi_core.config import DataSummary, DistillationSpec, Task
-from farzi_core.synthetic_config import Inputs
+from farzi_core.synthetic_config import LONGEST_OPEN, Inputs
 
-# One soft token is a target and an input at once, which costs most where histories are long. On the test: NDCG@10 .187 instead
-# of .253 on folk songs (55 notes a sequence); on validation .092 instead of .107 on ML-100K (106 events), a perplexity of 187
-# instead of 64 on a text of 2,000 words; as good on nycflights13 (83 flights). With short histories the outer loop mends it.
-# See docs/log.md, 2026-11-25 to -27.
-LONG_HISTORY = 50
+# Synthetic sequences hold five histories' worth of contexts, as in the measurements on Magazine (20 events for a mean of 4.1).
+_EVENTS_PER_MEAN_EVENT = 5
+_SHORTEST = 2
+
 # A text's teacher takes minutes, and one was enough.
 NUM_TEACHERS: dict[Task, int] = {"sequential_recommendation": 3, "language_modeling": 1}
 
@@ -71,8 +70,9 @@ def _loops(spec: DistillationSpec) -> _Loops:
 
 def fill_in(spec: DistillationSpec, data: DataSummary) -> DistillationSpec:
     """Return ``spec`` with a value in place of every null that the size of ``data`` decides; others stay."""
-    inputs: Inputs = spec.synthetic.inputs or ("sampled_events" if _wants_sampled_events(spec, data) else "soft_tokens")
-    spec = spec.model_copy(update={"synthetic": spec.synthetic.model_copy(update={"inputs": inputs})})
+    inputs: Inputs = spec.synthetic.inputs or ("sampled_events" if spec.synthetic.init == "teacher" else "soft_tokens")
+    synthetic = {"inputs": inputs, "sequence_length": spec.synthetic.sequence_length or _choose_length(spec, data)}
+    spec = spec.model_copy(update={"synthetic": spec.synthetic.model_copy(update=synthetic)})
     shortest, longest = inner_steps(spec)
     teachers = spec.teacher.num_trajectories or (NUM_TEACHERS[data.task] if inputs == "sampled_events" else 1)
     least_validation = scale_steps(_MIN_VALIDATION_STEPS, spec) if inputs == "sampled_events" else 1
@@ -92,8 +92,8 @@ def fill_in(spec: DistillationSpec, data: DataSummary) -> DistillationSpec:
     )
 
 
-def _wants_sampled_events(spec: DistillationSpec, data: DataSummary) -> bool:
-    if spec.synthetic.init != "teacher":
-        return False
-    # A text is one long history, whatever its lines are.
-    return data.task == "language_modeling" or data.num_events >= LONG_HISTORY * data.num_sequences
+def _choose_length(spec: DistillationSpec, data: DataSummary) -> int:
+    most = min(LONGEST_OPEN, spec.student.max_length, data.longest)
+    if data.task == "language_modeling" or data.num_sequences == 0:
+        return max(_SHORTEST, most)
+    return max(_SHORTEST, min(most, _EVENTS_PER_MEAN_EVENT * data.num_events // data.num_sequences))

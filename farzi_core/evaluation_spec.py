@@ -73,7 +73,7 @@ def find_evaluation_problems(spec: EvaluationSpec, source: DistillationSpec, dat
         SpecProblem(problem.pointer.removeprefix("/evaluation"), problem.detail)
         for problem in find_data_problems(apply_evaluation(spec, source), data, distilled=True)
     ]
-    length = source.synthetic.sequence_length
+    length = source.synthetic.length
     if spec.student.max_length < length:
         detail = f"the result has sequences of {length} events, so max_length={spec.student.max_length} is too short"
         problems.append(SpecProblem("/student/max_length", f"{detail}; give at least {length}"))

@@ -32,10 +32,10 @@ def estimate_memory_bytes(spec: DistillationSpec, data: DataSummary) -> int:
     """Return the peak of a run's memory, about: the process, the data, and the largest step with what it keeps."""
     student, number = spec.student, _FLOAT_BYTES[spec.precision]
     params = count_params(student, data.vocab_size)
-    synthetic = spec.synthetic.num_sequences * spec.synthetic.sequence_length * data.vocab_size
+    synthetic = spec.synthetic.num_sequences * spec.synthetic.length * data.vocab_size
     per_event = student.num_layers * _KEPT_WIDTHS * student.hidden_size + _KEPT_SCORES * data.vocab_size
     inner_batch = synthetic_batch_size(spec)
-    inner = inner_batch * spec.synthetic.sequence_length * per_event * _SECOND_ORDER
+    inner = inner_batch * spec.synthetic.length * per_event * _SECOND_ORDER
     real = max(spec.outer.batch_size, spec.teacher.batch_size) * student.max_length * per_event
     window = spec.meta_gradient.num_differentiated(inner_steps(spec)[1])
     kept = window if spec.meta_gradient.method in {"stored", "truncated", "published"} else 2 * window**0.5
@@ -51,7 +51,7 @@ def estimate_memory_bytes(spec: DistillationSpec, data: DataSummary) -> int:
 def estimate_distillation_bytes(spec: DistillationSpec, data: DataSummary) -> int:
     """Return the bytes of all artifacts of a distillation, about."""
     size, number = spec.synthetic, _FLOAT_BYTES[spec.precision]
-    positions = size.num_sequences * size.sequence_length
+    positions = size.num_sequences * size.length
     numbers = {
         "factorized": positions * size.latent_dim + size.latent_dim * data.vocab_size,
         "free": positions * data.vocab_size,

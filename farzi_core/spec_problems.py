@@ -54,23 +54,25 @@ def find_data_problems(spec: DistillationSpec, data: DataSummary, *, distilled: 
 
 
 def _find_size_problems(synthetic: SyntheticConfig, data: DataSummary) -> list[SpecProblem]:
-    longest = data.max_training_length
+    longest, length = data.longest, synthetic.length
     if data.task == "sequential_recommendation":
-        longest = data.max_sequence_length if longest is None else longest
         most_sequences, where, what = data.num_sequences, "the data set has only", "the longest sequence has"
     else:
         # Text is one stream cut into blocks: what bounds a summary is the number of events.
-        longest = data.num_events if longest is None else longest
-        most_sequences = max(1, longest // synthetic.sequence_length)
+        most_sequences = max(1, longest // length)
         where, what = f"the training lines have only {longest} events, enough for", "the training lines have"
     problems: list[SpecProblem] = []
     if synthetic.num_sequences > most_sequences:
         asked = f"{synthetic.num_sequences} synthetic sequences were asked for"
         detail = f"{asked}, but {where} {most_sequences}; choose at most {most_sequences}"
         problems.append(SpecProblem("/synthetic/num_sequences", detail))
-    if synthetic.sequence_length > longest:
-        asked = f"synthetic sequences of {synthetic.sequence_length} events were asked for"
+    if length > longest:
+        asked = f"synthetic sequences of {length} events were asked for"
         rest = "to learn from, without those of validation and test"
         detail = f"{asked}, but {what} {longest} {rest}; choose at most {longest}"
         problems.append(SpecProblem("/synthetic/sequence_length", detail))
+    if synthetic.tucker_ranks is not None and synthetic.tucker_ranks[1] > length:
+        # Only where the data decided the length: one that was given has been compared already.
+        detail = f"a rank of {synthetic.tucker_ranks[1]} over positions was asked for, but these data want {length} of them"
+        problems.append(SpecProblem("/synthetic/tucker_ranks", f"{detail}; lower it, or give synthetic.sequence_length"))
     return problems

@@ -21,6 +21,9 @@ def _complete_rule(exponents: object) -> object:
     return (*exponents, 0.0) if isinstance(exponents, list | tuple) and len(exponents) == 2 else exponents
 
 
+# What an open length of synthetic sequences is at most.
+LONGEST_OPEN = 50
+
 HardRule = Annotated[tuple[Exponent, Exponent, Exponent], BeforeValidator(_complete_rule)]
 
 
@@ -28,8 +31,12 @@ class SyntheticConfig(SpecModel):
     """Size and form of the synthetic data ``softmax(scores / temperature)``; in bytes 4 a number, whatever the form."""
 
     num_sequences: int = Field(50, ge=1, le=100_000, description="S, number of synthetic sequences.")
-    sequence_length: int = Field(
-        50, ge=2, le=2048, description="L, events per synthetic sequence: at most those of the longest training sequence."
+    sequence_length: int | None = Field(
+        None,
+        ge=2,
+        le=2048,
+        description="L, events per synthetic sequence: at most those of the longest training sequence. null takes five times "
+        "the mean history, at most 50; of a text 50.",
     )
     latent_dim: int = Field(32, ge=1, le=1024, description="D, width of the latents of `factorized`: S L D + D V numbers.")
     temperature: float = Field(1.0, gt=0.0, le=100.0, description="Softmax temperature; lower is closer to hard sequences.")
@@ -48,13 +55,18 @@ class SyntheticConfig(SpecModel):
         "soft_tokens",
         description="What students are shown at each position, while they are asked for the soft token there: 'soft_tokens' "
         "the same tokens; 'sampled_events' events that teachers made up (4 bytes each), fixed from the start. null takes the "
-        "latter for a text and for interactions with a mean history of 50 or more.",
+        "latter wherever teachers give the start (`init`).",
     )
     init: Literal["teacher", "real", "random"] = Field(
         "teacher",
         description="Start at what a teacher expects in place of each event of real sequences, at these events and those it "
         "finds similar, or at noise.",
     )
+
+    @property
+    def length(self) -> int:
+        """L, or the most that data may decide where it is open still."""
+        return self.sequence_length or LONGEST_OPEN
 
     @model_validator(mode="after")
     def _inputs_fit_start(self) -> SyntheticConfig:
@@ -74,9 +86,9 @@ class SyntheticConfig(SpecModel):
                 f"tucker_ranks={list(self.tucker_ranks)} was given, but parameterization is {self.parameterization!r}; "
                 "set it to 'tucker' or leave the ranks out"
             )
-        for name, rank, largest in zip(
-            ("num_sequences", "sequence_length"), self.tucker_ranks, (self.num_sequences, self.sequence_length), strict=False
-        ):
+        # An open length is checked once the data have decided it.
+        sizes = (self.num_sequences, self.sequence_length or self.tucker_ranks[1])
+        for name, rank, largest in zip(("num_sequences", "sequence_length"), self.tucker_ranks, sizes, strict=False):
             if rank > largest:
                 raise ValueError(f"tucker_ranks={list(self.tucker_ranks)}: {rank} is above {name}={largest}; lower it")
         return self

@@ -6,6 +6,7 @@ Trainings stop when validation says so, so their length is an expectation; every
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 
 from farzi_core.batch_sizes import synthetic_batch_size
 from farzi_core.comparison_plan import (
@@ -29,16 +30,19 @@ HARD_SEQUENCES = "hard_sequences"
 _WITH_INNER_LOOPS: tuple[Baseline, ...] = ("gradient_matching", "first_order")
 # What the reader of texts holds out, unless it is told otherwise.
 _TEXT_SHARE = 0.1
+# The longest of a batch of histories, over their mean: lengths that fall off exponentially have 5.4 in 128 (harmonic sum).
+_LONGEST_OF_BATCH = 5.4
 
 
 @dataclass(frozen=True)
 class WorkSize:
-    """What of the data decides how long a job takes."""
+    """What of the data decides how long a job takes; histories are as long as a window where nothing else is said."""
 
     vocab_size: int
     num_validation_cases: int
     num_test_cases: int
     is_text: bool
+    mean_history: float = inf
 
     @classmethod
     def of(cls, data: DataSummary, spec: DistillationSpec) -> WorkSize:
@@ -46,7 +50,9 @@ class WorkSize:
         is_text = data.task == "language_modeling"
         windows = max(1, round(_TEXT_SHARE * data.num_events / spec.student.max_length))
         cases = windows if is_text else data.num_sequences
-        return cls(data.vocab_size, min(cases, spec.evaluation.max_validation_cases or cases), cases, is_text)
+        mean_history = inf if is_text else data.num_events / max(1, data.num_sequences)
+        validation_cases = min(cases, spec.evaluation.max_validation_cases or cases)
+        return cls(data.vocab_size, validation_cases, cases, is_text, mean_history)
 
 
 class StepTimes:
@@ -110,7 +116,7 @@ class StepTimes:
             return self._real_step(student)
         soft, num_sequences = is_soft(key.side), num_training_sequences(key.side, spec)
         batch = synthetic_batch_size(spec) if soft else hard_batch_size(num_sequences, spec)
-        step = self._training(student, batch, spec.synthetic.sequence_length, soft=soft)
+        step = self._training(student, batch, spec.synthetic.length, soft=soft)
         return step + self._look(student) * _looks_per_step(spec, max_training_steps(key.side, spec))
 
     @property
@@ -122,7 +128,7 @@ class StepTimes:
     def prepared_draw(self) -> float:
         """One draw of every synthetic sequence, with teachers: as many looks at them as there are positions, half as long."""
         spec = self._spec
-        looks = (spec.teacher.num_trajectories or 1) * spec.synthetic.sequence_length / 2
+        looks = (spec.teacher.num_trajectories or 1) * spec.synthetic.length / 2
         return self._look(spec.student, spec.synthetic.num_sequences) * looks
 
     def test(self, key: TrainingKey) -> float:
@@ -149,6 +155,12 @@ class StepTimes:
         work = count_training_step(student, self._size.vocab_size, batch, length, soft=soft)
         return self._speed(student).training_s(work)
 
+    def _real_training(self, student: StudentConfig, batch: int) -> float:
+        mean = min(float(student.max_length), self._size.mean_history)
+        longest = min(float(student.max_length), _LONGEST_OF_BATCH * self._size.mean_history)
+        work = count_training_step(student, self._size.vocab_size, batch, longest, soft=False, mean_length=mean)
+        return self._speed(student).training_s(work)
+
     def _look(self, student: StudentConfig, num_cases: int | None = None) -> float:
         cases = self._size.num_validation_cases if num_cases is None else num_cases
         work = count_look(student, self._size.vocab_size, cases, scores_every_event=self._size.is_text)
@@ -156,18 +168,18 @@ class StepTimes:
 
     def _real_step(self, student: StudentConfig) -> float:
         spec = self._spec
-        step = self._training(student, spec.teacher.batch_size, student.max_length, soft=False)
+        step = self._real_training(student, spec.teacher.batch_size)
         return step + self._look(student) * _looks_per_step(spec, spec.teacher.num_steps)
 
     @property
     def _inner_step(self) -> float:
         spec = self._spec
         batch = synthetic_batch_size(spec)
-        return self._training(spec.student, batch, spec.synthetic.sequence_length, soft=True)
+        return self._training(spec.student, batch, spec.synthetic.length, soft=True)
 
     @property
     def _real_batch(self) -> float:
-        return self._training(self._spec.student, self._spec.outer.batch_size, self._spec.student.max_length, soft=False)
+        return self._real_training(self._spec.student, self._spec.outer.batch_size)
 
     @property
     def _validation_share(self) -> float:

@@ -18,6 +18,6 @@ def measure_random_sequences(setting: Setting) -> float:
     Cost: one validation of the outer loop.
     """
     spec = setting.spec
-    events = pick_random_sequences(setting, spec.synthetic.num_sequences, spec.synthetic.sequence_length)
+    events = pick_random_sequences(setting, spec.synthetic.num_sequences, spec.synthetic.length)
     data = HardData(events.to(setting.device), hard_batch_size(len(events), spec))
     return measure_fresh_student(setting, data, spec.inner.lr)

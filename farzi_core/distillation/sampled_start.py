@@ -50,7 +50,7 @@ def start_from_samples(setting: Setting, teachers: Sequence[Params], latent_dim:
     events = sample_sequences(
         mean,
         wanted.num_sequences,
-        wanted.sequence_length,
+        wanted.length,
         repeats_allowed=setting.repeats_allowed,
         generator=generator,
     )

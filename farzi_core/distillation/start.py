@@ -36,7 +36,7 @@ def make_start(setting: Setting, teachers: Sequence[TeacherTrajectory]) -> Synth
 
 def _from_noise(setting: Setting) -> Synthetic:
     wanted = setting.spec.synthetic
-    size = (wanted.num_sequences, wanted.sequence_length, setting.vocab_size)
+    size = (wanted.num_sequences, wanted.length, setting.vocab_size)
     generator = derive_generator(setting.spec.seed, "start")
     if wanted.parameterization == "free":
         return free_from_noise(*size, temperature=wanted.temperature, generator=generator, dtype=setting.dtype)
@@ -73,7 +73,7 @@ def _in_form_of(setting: Setting, start: FactorizedSynthetic) -> Synthetic:
 def _factorized_from_teacher(setting: Setting, teacher: Params, width: int) -> FactorizedSynthetic:
     wanted, student = setting.spec.synthetic, setting.student
     generator = derive_generator(setting.spec.seed, "start")
-    sequences = setting.real.pick_whole(wanted.num_sequences, wanted.sequence_length, generator).to(setting.device)
+    sequences = setting.real.pick_whole(wanted.num_sequences, wanted.length, generator).to(setting.device)
     table = student.event_table(teacher)
     if wanted.init == "real":
         return start_from_real(table, sequences, latent_dim=width, temperature=wanted.temperature, generator=generator)
@@ -86,4 +86,4 @@ def _factorized_from_teacher(setting: Setting, teacher: Params, width: int) -> F
 
 def _ranks(setting: Setting) -> Ranks:
     wanted = setting.spec.synthetic
-    return wanted.tucker_ranks or default_ranks(wanted.num_sequences, wanted.sequence_length, wanted.latent_dim)
+    return wanted.tucker_ranks or default_ranks(wanted.num_sequences, wanted.length, wanted.latent_dim)

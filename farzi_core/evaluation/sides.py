@@ -132,7 +132,7 @@ class Sides:
         draws = list_hard_draws(spec).get(without_noise(side))
         if draws is None:
             pick = {"random": pick_random_sequences, "head": pick_head_sequences}[side]
-            return pick(setting, size.num_sequences, size.sequence_length)
+            return pick(setting, size.num_sequences, size.length)
         synthetic = self._distilled.synthetic
         if draws == ARGMAX:
             events = argmax_hard_sequences(synthetic.probabilities())

@@ -59,7 +59,7 @@ def tiny_spec(task: Task = "sequential_recommendation", **overrides: Any) -> Dis
     values: dict[str, Any] = {
         "preset": "quick",
         "student": {"hidden_size": 8, "num_layers": 1, "num_heads": 1, "max_length": 10},
-        "synthetic": {"num_sequences": 3, "sequence_length": 8, "latent_dim": 8},
+        "synthetic": {"num_sequences": 3, "sequence_length": 8, "latent_dim": 8, "inputs": "soft_tokens"},
         "inner": {"num_steps": 6, "min_steps": 3, "lr": 0.02},
         "outer": {"num_steps": 4, "validate_every": 2, "batch_size": 16, "lr": 0.05},
         "meta_gradient": {"window": 3},

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from farzi_core.config import DataSummary, DistillationSpec, Task
+from farzi_core.config import DataSummary, DistillationSpec, PresetName, Task
 from farzi_core.data_choices import fill_in, inner_steps
 from farzi_core.presets import PRESET_NAMES, get_preset, resolve_spec
 
@@ -21,25 +21,48 @@ def standard(task: Task = "sequential_recommendation", **overrides: Any) -> Dist
     return resolve_spec(task, {"preset": "standard", **overrides})
 
 
+@pytest.mark.parametrize("name", PRESET_NAMES)
 @pytest.mark.parametrize(
-    ("num_sequences", "num_events", "vocab_size", "inputs"),
+    ("num_sequences", "num_events", "vocab_size"), [(943, 100_000, 1682), (2000, 12_000, 3000), (4000, 330_000, 105)]
+)
+def test_interactions_show_events(name: PresetName, num_sequences: int, num_events: int, vocab_size: int) -> None:
+    data = DataSummary("sequential_recommendation", num_sequences, num_events, vocab_size, 500)
+    assert chosen(get_preset("sequential_recommendation", name), data) == ("sampled_events", 3)
+
+
+@pytest.mark.parametrize("name", PRESET_NAMES)
+@pytest.mark.parametrize("vocab_size", [60, 500, 10_000])
+def test_texts_show_events(name: PresetName, vocab_size: int) -> None:
+    text = DataSummary("language_modeling", 40_000, 900_000, vocab_size, 80)
+    assert chosen(get_preset("language_modeling", name), text) == ("sampled_events", 1)
+
+
+@pytest.mark.parametrize(
+    ("num_sequences", "num_events", "longest", "length"),
     [
-        (943, 100_000, 1682, "sampled_events"),
-        (1000, 50_000, 1000, "sampled_events"),
-        (1000, 49_999, 1000, "soft_tokens"),
-        (2000, 12_000, 3000, "soft_tokens"),
-        (4000, 330_000, 105, "sampled_events"),
+        (943, 100_000, 735, 50),
+        (3092, 12_689, 53, 20),
+        (6040, 51_505, 37, 37),
+        (6040, 51_505, 200, 42),
+        (100, 220, 3, 3),
+        (100, 100, 2, 2),
+        (0, 0, 0, 2),
     ],
 )
-def test_long_histories_show_events(num_sequences: int, num_events: int, vocab_size: int, inputs: str) -> None:
-    data = DataSummary("sequential_recommendation", num_sequences, num_events, vocab_size, 500)
-    assert chosen(standard(), data) == (inputs, 3 if inputs == "sampled_events" else 1)
+def test_an_open_length_follows_the_mean_history(num_sequences: int, num_events: int, longest: int, length: int) -> None:
+    data = DataSummary("sequential_recommendation", num_sequences, num_events, 1000, longest + 2, longest)
+    assert fill_in(standard(), data).synthetic.sequence_length == length
+    assert fill_in(standard(synthetic={"sequence_length": 33}), data).synthetic.sequence_length == 33
 
 
-@pytest.mark.parametrize("vocab_size", [60, 500, 10_000])
-def test_texts_show_events(vocab_size: int) -> None:
-    text = DataSummary("language_modeling", 40_000, 900_000, vocab_size, 80)
-    assert chosen(standard("language_modeling"), text) == ("sampled_events", 1)
+def test_an_open_length_is_never_above_what_a_student_reads() -> None:
+    assert fill_in(standard(student={"max_length": 30}), ML_100K).synthetic.sequence_length == 30
+
+
+@pytest.mark.parametrize(("num_train_events", "length"), [(None, 50), (900_000, 50), (44, 44)])
+def test_an_open_length_of_a_text_is_fifty(num_train_events: int | None, length: int) -> None:
+    text = DataSummary("language_modeling", 20_000, 60_000, 2000, 4, num_train_events)
+    assert fill_in(standard("language_modeling"), text).synthetic.sequence_length == length
 
 
 def test_a_start_from_predictions_takes_few_and_small_outer_steps() -> None:
@@ -118,11 +141,3 @@ def test_what_a_spec_says_stays() -> None:
 @pytest.mark.parametrize("init", ["real", "random"])
 def test_events_are_chosen_only_where_teachers_give_the_start(init: str) -> None:
     assert chosen(standard(synthetic={"init": init}), ML_100K) == ("soft_tokens", 1)
-
-
-def test_presets_leave_it_to_the_data_but_for_the_quick_one_of_interactions() -> None:
-    text = DataSummary("language_modeling", 40_000, 900_000, 10_000, 80)
-    for name in PRESET_NAMES:
-        expected = "soft_tokens" if name == "quick" else "sampled_events"
-        assert chosen(get_preset("sequential_recommendation", name), ML_100K)[0] == expected
-        assert chosen(get_preset("language_modeling", name), text) == ("sampled_events", 1)

@@ -108,10 +108,10 @@ def test_a_window_that_its_method_ignores_is_refused(method: str) -> None:
 
 @pytest.mark.parametrize("method", WHOLE_LOOP)
 def test_the_window_of_a_preset_goes_where_the_method_takes_none(method: str) -> None:
-    spec = resolve_spec("sequential_recommendation", {"preset": "quick", "meta_gradient": {"method": method}})
+    spec = resolve_spec("sequential_recommendation", {"preset": "thorough", "meta_gradient": {"method": method}})
     assert spec.meta_gradient.window is None
-    published = resolve_spec("sequential_recommendation", {"preset": "quick", "meta_gradient": {"method": "published"}})
-    assert published.meta_gradient.window == get_preset("sequential_recommendation", "quick").meta_gradient.window == 40
+    published = resolve_spec("sequential_recommendation", {"preset": "thorough", "meta_gradient": {"method": "published"}})
+    assert published.meta_gradient.window == get_preset("sequential_recommendation", "thorough").meta_gradient.window == 24
 
 
 @pytest.mark.parametrize("task", TASKS)

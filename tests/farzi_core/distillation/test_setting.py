@@ -47,6 +47,15 @@ def test_a_synthetic_sequence_is_no_longer_than_what_is_trained_on() -> None:
     assert prepare_setting(dataset, longer, distilled=True).spec.synthetic.sequence_length == 5
 
 
+def test_an_open_length_fits_the_data_and_a_rank_above_it_is_refused() -> None:
+    dataset = make_dataset([[0, 1, 2, 3, 4, 5]] * 9, 8)
+    open_length: dict[str, Any] = {"sequence_length": None, "parameterization": "tucker"}
+    assert prepare_setting(dataset, tiny_spec(synthetic=open_length)).spec.synthetic.sequence_length == 4
+    with pytest.raises(ConfigError, match="a rank of 5 over positions was asked for, but these data want 4") as caught:
+        prepare_setting(dataset, tiny_spec(synthetic=open_length | {"tucker_ranks": [3, 5, 8]}))
+    assert caught.value.pointer == "/synthetic/tucker_ranks"
+
+
 @pytest.mark.parametrize("last", [[[0, 1, 2], [3]], [[0], [1, 2, 3]]])
 def test_a_held_out_text_of_one_event_is_refused_before_any_work(last: list[list[int]]) -> None:
     dataset = make_dataset([*[[0, 1, 2, 3, 4]] * 20, *last], 8, "language_modeling", num_validation=1, num_test=1)
