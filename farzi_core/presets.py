@@ -46,8 +46,9 @@ _OVERRIDES: dict[Task, dict[PresetName, dict[str, Any]]] = {
     "sequential_recommendation": {
         "quick": {
             "synthetic": {"num_sequences": 20},
-            # Few steps may be larger: later ones did harm on Magazine at this rate.
-            "outer": {"num_steps": 60, "batch_size": 256, "lr": 0.02, "validate_every": 20, "patience": None},
+            "inner": {"lr": 0.008},
+            "outer": {"batch_size": 256, "validate_every": 20, "patience": None},
+            "meta_gradient": {"window": 40},
             "teacher": {"num_steps": 600},
             "evaluation": {"max_validation_cases": 1000, "hard_variants": ()},
         },

@@ -55,7 +55,7 @@ class SyntheticConfig(SpecModel):
         "soft_tokens",
         description="What students are shown at each position, while they are asked for the soft token there: 'soft_tokens' "
         "the same tokens; 'sampled_events' events that teachers made up (4 bytes each), fixed from the start. null takes the "
-        "latter wherever teachers give the start (`init`).",
+        "latter for a text and for interactions with more than 256 different events, where teachers give the start (`init`).",
     )
     init: Literal["teacher", "real", "random"] = Field(
         "teacher",

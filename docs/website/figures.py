@@ -175,7 +175,7 @@ def training() -> Drawing:
                 _bars(drawing, x, 256, position)
         below = "events that teachers made up, 4 bytes each" if events else "the soft tokens before it: mean of the embeddings"
         drawing.text(x0 + 180, 286, below, "small")
-        drawing.text(x0 + 180, 306, "unless a spec says otherwise" if events else "as in the paper", "small")
+        drawing.text(x0 + 180, 306, "texts, many different events" if events else "few different events", "small")
     return drawing
 
 

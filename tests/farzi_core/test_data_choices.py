@@ -23,11 +23,20 @@ def standard(task: Task = "sequential_recommendation", **overrides: Any) -> Dist
 
 @pytest.mark.parametrize("name", PRESET_NAMES)
 @pytest.mark.parametrize(
-    ("num_sequences", "num_events", "vocab_size"), [(943, 100_000, 1682), (2000, 12_000, 3000), (4000, 330_000, 105)]
+    ("num_sequences", "num_events", "vocab_size", "expected"),
+    [
+        (943, 100_000, 1682, ("sampled_events", 3)),
+        (2000, 12_000, 3000, ("sampled_events", 3)),
+        (4000, 330_000, 257, ("sampled_events", 3)),
+        (4000, 330_000, 256, ("soft_tokens", 1)),
+        (4000, 12_000, 104, ("soft_tokens", 1)),
+    ],
 )
-def test_interactions_show_events(name: PresetName, num_sequences: int, num_events: int, vocab_size: int) -> None:
+def test_interactions_show_events_unless_there_are_few_different_ones(
+    name: PresetName, num_sequences: int, num_events: int, vocab_size: int, expected: tuple[str, int]
+) -> None:
     data = DataSummary("sequential_recommendation", num_sequences, num_events, vocab_size, 500)
-    assert chosen(get_preset("sequential_recommendation", name), data) == ("sampled_events", 3)
+    assert chosen(get_preset("sequential_recommendation", name), data) == expected
 
 
 @pytest.mark.parametrize("name", PRESET_NAMES)
@@ -73,6 +82,21 @@ def test_a_start_from_predictions_takes_few_and_small_outer_steps() -> None:
     assert (soft.num_steps, soft.lr) == (450, 0.02)
     given = fill_in(standard(outer={"num_steps": 7, "lr": 0.5}), ML_100K).outer
     assert (given.num_steps, given.lr) == (7, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("synthetic", "pool", "expected"),
+    [
+        ({}, {}, (60, 0.02)),
+        ({}, {"pool_size": 0}, (30, 0.02)),
+        ({"inputs": "soft_tokens"}, {}, (160, 0.05)),
+    ],
+)
+def test_quick_takes_fewer_and_larger_outer_steps(
+    synthetic: dict[str, str], pool: dict[str, int], expected: tuple[int, float]
+) -> None:
+    outer = fill_in(standard(preset="quick", synthetic=synthetic, outer=pool), ML_100K).outer
+    assert (outer.num_steps, outer.lr) == expected
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,7 @@ def test_inner_loops_that_grow_cost_less() -> None:
 def test_a_pool_costs_the_training_it_begins_with_and_is_begun_by_each_that_has_inner_loops() -> None:
     def spec(pool_size: int, pool_max_steps: int | None = None) -> DistillationSpec:
         overrides = {
-            "outer": {"pool_size": pool_size, "pool_max_steps": pool_max_steps},
+            "outer": {"num_steps": 30, "pool_size": pool_size, "pool_max_steps": pool_max_steps},
             "inner": {"num_steps": 60, "min_steps": 40},
             "evaluation": {"baselines": ["gradient_matching", "distribution_matching", "first_order"]},
         }

@@ -49,7 +49,7 @@ def test_a_teachers_start_expects_what_the_teacher_expects() -> None:
     teacher = training.trajectory()
     params, student = teacher.best_params, setting.student
     size = setting.spec.synthetic
-    events = setting.real.pick_whole(size.num_sequences, size.sequence_length, derive_generator(setting.spec.seed, "start"))
+    events = setting.real.pick_whole(size.num_sequences, size.length, derive_generator(setting.spec.seed, "start"))
     hidden = student.encode(params, student.embed_events(params, events))[:, :-1]
     # What is added to the teacher's scores favours the event that came, and those like it.
     added = make_start(setting, [teacher]).logits()[:, 1:] - student.event_logits(params, hidden)
