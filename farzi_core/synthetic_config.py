@@ -35,8 +35,8 @@ class SyntheticConfig(SpecModel):
         None,
         ge=2,
         le=2048,
-        description="L, events per synthetic sequence: at most those of the longest training sequence. null takes five times "
-        "the mean history, at most 50; of a text 50.",
+        description="L, events per synthetic sequence: at most those of the longest training sequence. null takes 2.5 "
+        "times the mean history, from 20 to 50; of a text 50.",
     )
     latent_dim: int = Field(32, ge=1, le=1024, description="D, width of the latents of `factorized`: S L D + D V numbers.")
     temperature: float = Field(1.0, gt=0.0, le=100.0, description="Softmax temperature; lower is closer to hard sequences.")
