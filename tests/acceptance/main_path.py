@@ -32,8 +32,8 @@ SMALL_SPEC: dict[str, Any] = {
     "student": {"hidden_size": 16},
     "synthetic": {"num_sequences": 10, "sequence_length": 20, "latent_dim": 16},
     "inner": {"num_steps": 20, "min_steps": 10},
-    "outer": {"num_steps": 12, "batch_size": 64, "validate_every": 6},
-    "teacher": {"num_steps": 40},
+    "outer": {"num_steps": 12, "batch_size": 64, "validate_every": 6, "pool_max_steps": 60, "validation_steps": 40},
+    "teacher": {"num_trajectories": 1, "num_steps": 40},
     "evaluation": {"num_seeds": 1, "max_steps": 40},
 }
 
