@@ -34,7 +34,7 @@ SMALL_SPEC: dict[str, Any] = {
     "inner": {"num_steps": 20, "min_steps": 10},
     "outer": {"num_steps": 12, "batch_size": 64, "validate_every": 6, "pool_max_steps": 60, "validation_steps": 40},
     "teacher": {"num_trajectories": 1, "num_steps": 40},
-    "evaluation": {"num_seeds": 1, "max_steps": 40},
+    "evaluation": {"num_seeds": 1, "max_steps": 40, "num_validations": 5, "lr_factors": [1.0]},
 }
 
 
