@@ -57,7 +57,9 @@ def test_every_request_is_taken_and_answered_as_shown(client: TestClient, servic
     assert fields_of(uploaded) == fields_of(shown("upload_content"))
     validate(services, dataset["id"])
     with services.sessions.begin() as session:  # as large as the one of the examples
-        session.get_one(Dataset, dataset["id"]).max_sequence_length = shown("get_dataset")["max_sequence_length"]
+        row, sizes = session.get_one(Dataset, dataset["id"]), shown("get_dataset")
+        for size in ("num_sequences", "num_events", "vocab_size", "max_sequence_length"):
+            setattr(row, size, sizes[size])
     ready, example = client.get(path).json(), shown("get_dataset")
     assert fields_of(ready) == fields_of(example)
     assert {name: ready[name] for name in ("columns", "options", "metadata")} == {
