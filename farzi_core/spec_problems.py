@@ -54,7 +54,7 @@ def find_data_problems(spec: DistillationSpec, data: DataSummary, *, distilled: 
 
 
 def _find_size_problems(synthetic: SyntheticConfig, data: DataSummary) -> list[SpecProblem]:
-    longest, length = data.longest, synthetic.length
+    longest, length = data.max_synthetic_length, synthetic.length
     if data.task == "sequential_recommendation":
         most_sequences, where, what = data.num_sequences, "the data set has only", "the longest sequence has"
     else:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from math import inf
 
 from farzi_core.allocator import freed_memory_kept
 from farzi_core.comparison_plan import TrainingKey
@@ -39,8 +38,7 @@ def time_steps(setting: Setting) -> StepTimes:
         num_test_cases, is_text = len(test.stream) // setting.spec.student.max_length, True
     else:
         num_test_cases, is_text = len(test.targets), False
-    train = setting.split.train
-    mean_history = inf if is_text else train.num_events / max(1, train.num_sequences)
+    mean_history = setting.split.train.summary().mean_history
     size = WorkSize(setting.vocab_size, setting.validation.num_cases, num_test_cases, is_text, mean_history)
     return StepTimes(setting.spec, size)
 

@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from farzi_core.spec_model import SpecModel
 
 Inputs = Literal["soft_tokens", "sampled_events"]
+MAX_OPEN_LENGTH = 50
 Rank = Annotated[int, Field(ge=1, le=4096)]
 Exponent = Annotated[float, Field(ge=0.0, le=10.0)]
 
@@ -20,9 +21,6 @@ def _complete_rule(exponents: object) -> object:
     """Give a rule of two exponents, as specs had them before, a coverage of 0."""
     return (*exponents, 0.0) if isinstance(exponents, list | tuple) and len(exponents) == 2 else exponents
 
-
-# What an open length of synthetic sequences is at most.
-LONGEST_OPEN = 50
 
 HardRule = Annotated[tuple[Exponent, Exponent, Exponent], BeforeValidator(_complete_rule)]
 
@@ -66,7 +64,7 @@ class SyntheticConfig(SpecModel):
     @property
     def length(self) -> int:
         """L, or the most that data may decide where it is open still."""
-        return self.sequence_length or LONGEST_OPEN
+        return self.sequence_length or MAX_OPEN_LENGTH
 
     @model_validator(mode="after")
     def _inputs_fit_start(self) -> SyntheticConfig:

@@ -50,9 +50,8 @@ class WorkSize:
         is_text = data.task == "language_modeling"
         windows = max(1, round(_TEXT_SHARE * data.num_events / spec.student.max_length))
         cases = windows if is_text else data.num_sequences
-        mean_history = inf if is_text else data.num_events / max(1, data.num_sequences)
         validation_cases = min(cases, spec.evaluation.max_validation_cases or cases)
-        return cls(data.vocab_size, validation_cases, cases, is_text, mean_history)
+        return cls(data.vocab_size, validation_cases, cases, is_text, data.mean_history)
 
 
 class StepTimes:

@@ -155,6 +155,13 @@ def test_runs_that_saw_a_fifth_of_the_sequences_are_named(
     assert ("Runs 1 saw a fifth" in page) == is_named
 
 
+def test_runs_that_did_not_validate_their_start_are_named() -> None:
+    found = next(found for found in read_comparisons() if "validation_steps" in found["spec"]["outer"])
+    outer = {name: value for name, value in found["spec"]["outer"].items() if name != "validation_steps"}
+    without = found | {"spec": found["spec"] | {"outer": outer}}
+    assert "Runs 2 did not validate the start" in render([found, without], [])
+
+
 def test_runs_of_earlier_defaults_are_named() -> None:
     comparisons = read_comparisons()
     sentence = re.search(r"Runs ([\d, ]+), where students saw events", render(comparisons, []))

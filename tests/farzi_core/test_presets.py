@@ -27,6 +27,7 @@ def test_every_preset_is_a_valid_spec_of_its_task(task: Task, name: str) -> None
     "data",
     [
         DataSummary("sequential_recommendation", 4000, 330_000, 105, 200),
+        DataSummary("sequential_recommendation", 943, 100_000, 1682, 737),
         DataSummary("language_modeling", 40_000, 900_000, 10_000, 80),
     ],
 )

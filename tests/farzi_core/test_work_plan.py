@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import inf
 from typing import get_args
 
 import numpy as np
@@ -9,7 +10,8 @@ import torch
 
 from farzi_core.batch_sizes import describe_identity, divide_batches
 from farzi_core.calibration import fit_non_negative, measure_machine
-from farzi_core.config import LEARNED_BASELINES, Architecture, Baseline, DistillationSpec
+from farzi_core.comparison_plan import DISTILLED, TrainingKey
+from farzi_core.config import LEARNED_BASELINES, Architecture, Baseline, DataSummary, DistillationSpec, Task
 from farzi_core.costs import Calibration
 from farzi_core.presets import get_preset, resolve_spec
 from farzi_core.work_plan import StepTimes, WorkSize, expected_steps, plan_distillation, plan_evaluation
@@ -50,6 +52,23 @@ def test_whatever_grows_makes_a_student_slower(architecture: Architecture) -> No
     assert cost(max_length=200) > smallest
     assert cost(replace(SIZE, vocab_size=50_000)) > smallest
     assert cost(replace(SIZE, num_validation_cases=100_000)) > smallest
+
+
+def test_short_histories_cost_less_where_real_data_are_trained_on() -> None:
+    def times(mean_history: float) -> StepTimes:
+        return StepTimes(QUICK, replace(SIZE, mean_history=mean_history))
+
+    full, long, short, shorter = (times(mean) for mean in (inf, QUICK.student.max_length, 20.0, 4.0))
+    assert full.real_step == long.real_step > short.real_step > shorter.real_step
+    assert full.outer_step > shorter.outer_step, "of an outer step the real batch is a part"
+    soft = TrainingKey(QUICK.student.architecture, DISTILLED, 0, 1.0)
+    assert full.comparison_step(soft) == shorter.comparison_step(soft)
+
+
+@pytest.mark.parametrize(("task", "mean"), [("sequential_recommendation", 8.0), ("language_modeling", inf)])
+def test_the_mean_history_is_that_of_the_data_and_a_text_has_no_end(task: Task, mean: float) -> None:
+    data = DataSummary(task, 50, 400, 100, 30)
+    assert data.mean_history == WorkSize.of(data, QUICK).mean_history == mean
 
 
 def test_a_longer_validation_costs_what_its_steps_cost() -> None:
