@@ -48,7 +48,7 @@ _OVERRIDES: dict[Task, dict[PresetName, dict[str, Any]]] = {
             "synthetic": {"num_sequences": 20},
             "inner": {"lr": 0.008},
             # How many outer steps, and how large, goes by the inputs: farzi_core/data_choices.py.
-            "outer": {"batch_size": 256, "validate_every": 20, "patience": None},
+            "outer": {"batch_size": 256, "validate_every": 40, "patience": None},
             "meta_gradient": {"window": 40},
             "teacher": {"num_steps": 600},
             "evaluation": {"max_validation_cases": 1000, "hard_variants": ()},
