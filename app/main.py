@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 from importlib import metadata
 
 import structlog
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.concurrency import run_in_threadpool
 
 from app import spec_endpoints, system_endpoints
@@ -89,8 +90,8 @@ def create_app(settings: Settings, stopping: threading.Event | None = None) -> F
         summary="Distil event sequences into a few that train as well.",
         description=DESCRIPTION,
         lifespan=lifespan,
+        routes=_all_routes().routes,
         openapi_url=None,
-        generate_unique_id_function=lambda route: route.name,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
@@ -106,9 +107,16 @@ def create_app(settings: Settings, stopping: threading.Event | None = None) -> F
     app.add_middleware(RequestLog, metrics=metrics)
     app.add_middleware(AbsoluteTargets)
     install_problem_handlers(app)
-    for router in ROUTERS:
-        app.include_router(router)
     return app
+
+
+@functools.cache
+def _all_routes() -> APIRouter:
+    """Return every route. All applications of a process share them, since FastAPI keeps there what it works out of each."""
+    routes = APIRouter(generate_unique_id_function=lambda route: route.name)
+    for router in ROUTERS:
+        routes.include_router(router)
+    return routes
 
 
 def _start(settings: Settings, metrics: HttpMetrics, stopping: threading.Event, stack: ExitStack) -> Services:

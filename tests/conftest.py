@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,6 +49,20 @@ def empty_postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def migrated_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data directory whose SQLite database was built by the migrations."""
+    directory = tmp_path_factory.mktemp("migrated")
+    upgrade(Settings(data_dir=directory))
+    return directory
+
+
+@pytest.fixture
+def data_dir(migrated_directory: Path, tmp_path: Path) -> Path:
+    """A data directory of the test's own; its SQLite database has every table."""
+    return shutil.copytree(migrated_directory, tmp_path / "data")
+
+
+@pytest.fixture(scope="session")
 def redis_server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with running_redis(tmp_path_factory.mktemp("redis")) as url:
         yield url
@@ -68,17 +83,15 @@ def s3_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
 
 
 @pytest.fixture(params=["postgres", "sqlite"])
-def database_settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
-    """Settings of a service with a database of the test's own; the test runs once on each kind."""
-    if request.param == "sqlite":
-        return Settings(data_dir=tmp_path / "data")
-    return Settings(data_dir=tmp_path / "data", database_url=request.getfixturevalue("postgres_url"))
+def database_settings(request: pytest.FixtureRequest, data_dir: Path) -> Settings:
+    """Settings of a service with a database of the test's own, with every table; the test runs once on each kind."""
+    database_url = request.getfixturevalue("postgres_url") if request.param == "postgres" else None
+    return Settings(data_dir=data_dir, database_url=database_url)
 
 
 @pytest.fixture
 def session_factory(database_settings: Settings) -> Iterator[sessionmaker[Session]]:
-    """Sessions on ``database_settings``, with every table."""
-    upgrade(database_settings)
+    """Sessions on ``database_settings``."""
     engine = make_engine(database_settings)
     yield make_session_factory(engine)
     engine.dispose()

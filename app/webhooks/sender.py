@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import ssl
 import time
 from collections.abc import Mapping
@@ -57,7 +58,7 @@ class Sender:
         self, policy: TargetPolicy, ssl_context: ssl.SSLContext | None = None, *, timeout_s: float = TIMEOUT_S
     ) -> None:
         self._policy = policy
-        self._ssl_context = ssl_context or httpx.create_ssl_context()
+        self._ssl_context = ssl_context or _default_trust()
         self._timeout_s = timeout_s
         self._user_agent = f"Farzi/{metadata.version('farzi')}"
 
@@ -81,6 +82,12 @@ class Sender:
         ):
             retry_after = next((value for name, value in response.headers if name.lower() == b"retry-after"), None)
             return response.status, None if retry_after is None else retry_after.decode("latin-1"), _beginning_of(response)
+
+
+@functools.cache
+def _default_trust() -> ssl.SSLContext:
+    """Return the context of every sender that was given none; a process reads the certificates once."""
+    return httpx.create_ssl_context()
 
 
 _FAILURES = (

@@ -22,13 +22,13 @@ MAX_UPLOAD_BYTES = 3 << 20
 
 
 @pytest.fixture(params=["embedded", pytest.param("servers", marks=pytest.mark.service)])
-def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
+def settings(request: pytest.FixtureRequest, data_dir: Path) -> Settings:
     """Settings of a service with a first key; the test runs once on each pair of stores."""
     fields: dict[str, str] = {}
     if request.param == "servers":
         fields = {"database_url": request.getfixturevalue("postgres_url"), **request.getfixturevalue("s3_settings")}
     return Settings.model_validate(
-        {"data_dir": tmp_path / "data", "bootstrap_api_key": ADMIN_KEY, "max_upload_bytes": MAX_UPLOAD_BYTES, **fields}
+        {"data_dir": data_dir, "bootstrap_api_key": ADMIN_KEY, "max_upload_bytes": MAX_UPLOAD_BYTES, **fields}
     )
 
 
