@@ -82,15 +82,19 @@ class OuterLoop(DescentLoop):
             NumericalError: a loss or a gradient is not finite.
         """
         assert not self.finished
+        result = self._take_step()
+        validation = self._descent.validate()
+        return result if validation is None else replace(result, validation=validation.value, best=validation.best)
+
+    def _take_step(self) -> OuterStep:
+        """Take one outer step; with it end the tensors of S L V numbers that it needs, before a validation makes its own."""
         current = self._descent.current
         entropy = float(current.synthetic.entropy().mean())
         num_inner_steps = draw_num_inner_steps(self._setting, self.step)
         soft_tokens = self._descent.soften()
         meta = self._meta_gradient(self._descent.point(soft_tokens), num_inner_steps)
         norm = self._descent.move(soft_tokens, meta.synthetic[PROBABILITIES], meta.lr)
-        result = OuterStep(self.step, float(meta.outer_loss), norm, num_inner_steps, entropy, current.inner_lr)
-        validation = self._descent.validate()
-        return result if validation is None else replace(result, validation=validation.value, best=validation.best)
+        return OuterStep(self.step, float(meta.outer_loss), norm, num_inner_steps, entropy, current.inner_lr)
 
     def _meta_gradient(self, point: OuterPoint, num_inner_steps: int) -> MetaGradient:
         setting = self._setting

@@ -29,7 +29,7 @@ def environment(**variables: str) -> dict[str, str]:
 
 
 def wait_for(condition: Callable[[], bool], what: str) -> None:
-    give_up_at = time.monotonic() + 60
+    give_up_at = time.monotonic() + 180
     while not condition():
         assert time.monotonic() < give_up_at, what
         time.sleep(0.05)
