@@ -107,12 +107,10 @@ def measure_graph(inner: InnerGradient, params: Tensor) -> int:
     given = {value.untyped_storage().data_ptr() for value in (params, *inner.synthetic.values())}
 
     def record(value: Tensor) -> Tensor:
-        if value.layout is not torch.strided:
-            return value  # sparse: no storage of its own, and little to count
-        storage = value.untyped_storage()
-        if storage.data_ptr() not in given:
-            sizes[storage.data_ptr()] = storage.nbytes()
-        return value
+        if value.layout is torch.strided and value.untyped_storage().data_ptr() not in given:  # sparse: little to count
+            sizes[value.untyped_storage().data_ptr()] = value.untyped_storage().nbytes()
+        # Without its graph, which autograd puts back: an operation that keeps its own result would keep itself for ever.
+        return value.detach()
 
     try:
         with torch.autograd.graph.saved_tensors_hooks(record, lambda value: value):

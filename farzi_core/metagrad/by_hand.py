@@ -7,6 +7,7 @@ certain to be the same function with the same two derivatives; everything else s
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -31,8 +32,35 @@ class OwnDerivativesError(Exception):
     """The loss takes derivatives itself, or reads or changes them on their way; only autograd knows what follows from that."""
 
 
+@dataclass(frozen=True)
+class Rows:
+    """Rows of one tensor of the synthetic data, a leaf of their own: autograd would owe every row of the tensor something.
+
+    Attributes:
+        name: of the tensor.
+        numbers: int64 (B,), which rows, from 0; one may be there more than once.
+        values: (B, ...), the leaf.
+        owed: what the leaf is owed for products inside; autograd does not see it.
+    """
+
+    name: str
+    numbers: Tensor
+    values: Tensor
+    owed: OwedProducts
+
+    def add_to(self, total: Tensor, product: Tensor | None) -> bool:
+        """Add ``product``, which is what autograd owes the leaf, and :attr:`owed` in place; return whether there was either."""
+        if product is not None:
+            total.index_add_(0, self.numbers, product)
+        products = torch.zeros_like(self.values)
+        if not self.owed.add_to(products):
+            return product is not None
+        total.index_add_(0, self.numbers, products)
+        return True
+
+
 class DerivativesByHand(TorchFunctionMode):
-    """Inside, products with a parameter and sums of exponentials are differentiated by hand.
+    """Inside, products with a parameter, sums of exponentials and rows of the synthetic data are differentiated by hand.
 
     Args:
         params: the parameters, leaves that require a gradient; none: products stay autograd's.
@@ -42,6 +70,7 @@ class DerivativesByHand(TorchFunctionMode):
 
     Attributes:
         owed: by name, what synthetic data is owed for products inside; autograd does not see it.
+        rows: of the synthetic data that the loss took by their numbers; autograd sees these instead of the data.
 
     Raises:
         OwnDerivativesError: the loss calls ``torch.autograd.grad``, or registers a hook on a tensor.
@@ -56,6 +85,7 @@ class DerivativesByHand(TorchFunctionMode):
         self._gradient_is_known = gradient_is_known
         self._hooks = _saving_hooks()
         self.owed = {name: OwedProducts() for name in self._names.values()}
+        self.rows: list[Rows] = []
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -65,6 +95,8 @@ class DerivativesByHand(TorchFunctionMode):
             raise OwnDerivativesError
         if func in _LOG_SUMS and args and _is_last_axis(*args, **kwargs) and self._is_plain(args[0]):
             return log_sum_exp(args[0])
+        if func is torch.Tensor.__getitem__ and self._takes_rows(*args):
+            return self._take_rows(*args)
         if not kwargs and len(args) == 2 and (func in _PRODUCTS or func is functional.linear):
             left, right = args
             if self._is_param_product(left, right, right_is_transposed=func is functional.linear):
@@ -72,10 +104,26 @@ class DerivativesByHand(TorchFunctionMode):
         return func(*args, **kwargs)
 
     def _multiply(self, left: Tensor, right: Tensor) -> Tensor:
-        name = self._names.get(id(left))
-        owed = None if name is None else self.owed[name]
+        owed = self._find_owed(left)
         treatment = Treatment(owed, self._gradient_is_known, self._depends_on_params(left))
         return multiply(left if owed is None else left.detach(), right, treatment)
+
+    def _find_owed(self, value: Tensor) -> OwedProducts | None:
+        """Return where to note what a leaf is owed that is synthetic data or rows of them; None for any other tensor."""
+        name = self._names.get(id(value))
+        return self.owed[name] if name is not None else next((rows.owed for rows in self.rows if rows.values is value), None)
+
+    def _takes_rows(self, table: Tensor, index: Any) -> bool:
+        """Return whether ``table[index]`` is rows of synthetic data, by their numbers."""
+        by_number = isinstance(index, Tensor) and index.dtype == torch.int64 and index.ndim == 1
+        return by_number and id(table) in self._names and self._is_plain(table)
+
+    def _take_rows(self, table: Tensor, numbers: Tensor) -> Tensor:
+        values = table.detach()[numbers].requires_grad_()
+        # From the end, and on the processor, an index may count; index_add_ knows neither.
+        numbers = numbers.to(table.device).remainder(len(table))
+        self.rows.append(Rows(self._names[id(table)], numbers, values, OwedProducts()))
+        return values
 
     def _is_plain(self, value: Tensor) -> bool:
         """Return whether nobody else has a say in how ``value`` is differentiated, or in what is kept for that."""

@@ -151,7 +151,7 @@ class _ReverseOverReverse:
             grad = self._layout.join([None if part is None else part.detach() for part in self._grads], params)
             check_gradient(loss.detach(), grad, self._layout, step)
         self.grad = grad
-        self._owed = by_hand.owed
+        self._owed, self._rows = by_hand.owed, by_hand.rows
 
     def multiply(self, direction: Tensor, adj_synthetic: dict[str, Tensor]) -> tuple[Tensor, set[str]]:
         outputs, cotangents = [], []
@@ -161,12 +161,17 @@ class _ReverseOverReverse:
                 cotangents.append(part)
         if not outputs:
             return torch.zeros_like(self._params), set()
-        sources = self._leaves + list(self._synthetic.values())
+        num_leaves, num_tensors = len(self._leaves), len(self._synthetic)
+        sources = [*self._leaves, *self._synthetic.values(), *(rows.values for rows in self._rows)]
         with explain_autograd_errors("inner_loss"):
             products = torch.autograd.grad(outputs, sources, cotangents, allow_unused=True)
-        hvp = self._layout.join(list(products[: len(self._leaves)]), self._params)
-        used = _add_products(adj_synthetic, products[len(self._leaves) :])
-        return hvp, used | {name for name, owed in self._owed.items() if owed.add_to(adj_synthetic[name])}
+        hvp = self._layout.join(list(products[:num_leaves]), self._params)
+        used = _add_products(adj_synthetic, products[num_leaves : num_leaves + num_tensors])
+        used |= {name for name, owed in self._owed.items() if owed.add_to(adj_synthetic[name])}
+        for rows, product in zip(self._rows, products[num_leaves + num_tensors :], strict=True):
+            if rows.add_to(adj_synthetic[rows.name], product):
+                used.add(rows.name)
+        return hvp, used
 
 
 class _ForwardOverReverse:

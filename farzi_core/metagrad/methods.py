@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Literal, get_args
 
 from torch import Tensor
@@ -75,12 +77,13 @@ def make_trajectory(
     # In forward over reverse there are no graphs to keep.
     num_graphs = 0 if inner.is_forward_over_reverse else plan.num_graphs
 
-    def make(levels: int) -> Trajectory:
-        if levels == 0:
-            return StoredTrajectory(inner, adam, window=kept if method in _TAKE_WINDOW else None, num_graphs=num_graphs)
-        return CheckpointedTrajectory(inner, adam, plan.num_pieces, lambda: make(levels - 1))
-
-    return make(plan.num_levels)
+    # Not by a function that calls itself: it would keep the synthetic data until Python next looks for cycles.
+    make: Callable[[], Trajectory] = partial(
+        StoredTrajectory, inner, adam, window=kept if method in _TAKE_WINDOW else None, num_graphs=num_graphs
+    )
+    for _ in range(plan.num_levels):
+        make = partial(CheckpointedTrajectory, inner, adam, plan.num_pieces, make)
+    return make()
 
 
 def _plan(method: Method, inner: InnerGradient, start: Tensor, num_steps: int, budget: int | None) -> Plan:

@@ -104,7 +104,16 @@ def data_made_inside(params: Tensors, synthetic: Tensors, step: int) -> Tensor:
     return (tokens @ params["mixing"]).cos().mean() + rows.square().mean() + (params["table"] @ params["mixing"]).sin().sum()
 
 
-LOSSES = [soft_tokens, transposed_views, used_in_every_way, constant_inputs, masked_logits, data_made_inside]
+def minibatches(params: Tensors, synthetic: Tensors, step: int) -> Tensor:
+    """Rows by their numbers, one of them twice and one from the end, next to the whole."""
+    numbers = torch.tensor([step % N, 2, -1, 2])
+    batch, others = synthetic["latents"][numbers], synthetic["latents"][numbers[:2]]
+    hidden = (batch @ params["mixing"]).tanh() * batch.square() + others.sin().sum()
+    whole = (synthetic["latents"] @ params["mixing"]).cos().mean()
+    return (hidden @ params["table"].T).logsumexp(-1).mean() + whole * synthetic["probabilities"][torch.tensor([1])].log().sum()
+
+
+LOSSES = [soft_tokens, transposed_views, used_in_every_way, constant_inputs, masked_logits, data_made_inside, minibatches]
 
 
 def solve_both(problem: Problem, num_steps: int, **options: Any) -> float:
@@ -162,6 +171,14 @@ def activation_checkpointing(params: Tensors, synthetic: Tensors, step: int) -> 
     return result.square().mean()
 
 
+def checkpointed_rows(params: Tensors, synthetic: Tensors, step: int) -> Tensor:
+    def block(table: Tensor) -> Tensor:
+        return (synthetic["latents"][torch.tensor([3, step % N])] @ params["mixing"]).tanh() @ table.T
+
+    result: Tensor = checkpoint(block, params["table"], use_reentrant=False)
+    return result.square().mean()
+
+
 def compiled(params: Tensors, synthetic: Tensors, step: int) -> Tensor:
     function = torch.compile(lambda left, right: (left @ right).tanh().logsumexp(-1), backend="eager")
     result: Tensor = function(synthetic["probabilities"], params["table"])
@@ -188,6 +205,7 @@ def sparse_inputs(params: Tensors, synthetic: Tensors, step: int) -> Tensor:
         function_transform,
         inner_function_gradient,
         activation_checkpointing,
+        checkpointed_rows,
         compiled,
     ],
 )
@@ -214,6 +232,20 @@ def test_an_ensemble_equals_the_loop_over_its_members() -> None:
             for index in range(2)
         ]
         torch.testing.assert_close(together.synthetic[name], torch.stack(alone).mean(0))
+
+
+def test_autograd_sees_the_rows_that_a_loss_takes_and_not_the_data() -> None:
+    problem = make_problem(minibatches)
+    params = {name: value.requires_grad_() for name, value in problem.start_params.items()}
+    data = {name: value.requires_grad_() for name, value in problem.synthetic.items()}
+    with DerivativesByHand(params.values(), data) as by_hand:
+        rows = data["probabilities"][torch.tensor([1, -1])]
+        parts = (data["probabilities"][0], data["probabilities"][[1]], data["probabilities"][torch.tensor([True, False])])
+    (taken,) = by_hand.rows
+    assert taken.values is rows
+    assert (taken.name, taken.numbers.tolist(), rows.is_leaf, rows.requires_grad) == ("probabilities", [1, 1], True, True)
+    assert torch.equal(rows, problem.synthetic["probabilities"][[1, 1]])
+    assert not any(part.is_leaf for part in parts), "what is not row numbers stays with autograd"
 
 
 def test_autocast_is_left_alone(calls: Calls) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import weakref
 from dataclasses import replace
@@ -14,7 +15,7 @@ from farzi_core.metagrad.adam import AdamConfig, adam_step, init_state
 from farzi_core.metagrad.budget import num_spare_graphs
 from farzi_core.metagrad.hvp import Linearization
 from farzi_core.metagrad.states import CheckpointedTrajectory, StoredTrajectory, Trajectory, relative_difference
-from tests.farzi_core.metagrad.conftest import Problem, largest_error
+from tests.farzi_core.metagrad.conftest import Problem, Tensors, largest_error
 
 METHODS = ("stored", "offloaded", "checkpointed", "reversed", "truncated", "published", "unrolled")
 
@@ -47,6 +48,25 @@ def test_the_callers_gradient_mode_does_not_matter(shapes: Problem, context: typ
         inside = replace(shapes, synthetic={name: value.clone() for name, value in shapes.synthetic.items()})
         result = inside.solve(num_inner_steps=4)
     assert largest_error(result, expected) == 0.0
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_what_a_run_used_ends_with_it(shapes: Problem, method: str) -> None:
+    """Not when Python next looks for cycles: a copy of the synthetic data may be larger than all else."""
+    seen: list[weakref.ref[Tensor]] = []
+
+    def inner_loss(params: Tensors, synthetic: Tensors, step: int) -> Tensor:
+        seen.extend(weakref.ref(value) for value in synthetic.values())
+        return shapes.inner_loss(params, synthetic, step)
+
+    gc.collect()
+    gc.disable()
+    try:
+        replace(shapes, inner_loss=inner_loss).solve(num_inner_steps=6, method=method, window=2)
+        assert seen
+        assert not any(value() is not None for value in seen)
+    finally:
+        gc.enable()
 
 
 def test_mixed_synthetic_dtypes_keep_their_own(shapes: Problem) -> None:
