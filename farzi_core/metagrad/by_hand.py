@@ -40,12 +40,14 @@ class Rows:
         name: of the tensor.
         numbers: int64 (B,), which rows, from 0; one may be there more than once.
         values: (B, ...), the leaf.
+        taken: what the loss has of it: a copy, which it may change in place.
         owed: what the leaf is owed for products inside; autograd does not see it.
     """
 
     name: str
     numbers: Tensor
     values: Tensor
+    taken: Tensor
     owed: OwedProducts
 
     def add_to(self, total: Tensor, product: Tensor | None) -> bool:
@@ -109,9 +111,11 @@ class DerivativesByHand(TorchFunctionMode):
         return multiply(left if owed is None else left.detach(), right, treatment)
 
     def _find_owed(self, value: Tensor) -> OwedProducts | None:
-        """Return where to note what a leaf is owed that is synthetic data or rows of them; None for any other tensor."""
+        """Return where to note what synthetic data, or rows of them as they were taken, are owed; None for any other tensor."""
         name = self._names.get(id(value))
-        return self.owed[name] if name is not None else next((rows.owed for rows in self.rows if rows.values is value), None)
+        if name is not None:
+            return self.owed[name]
+        return next((rows.owed for rows in self.rows if rows.taken is value and value._version == 0), None)
 
     def _takes_rows(self, table: Tensor, index: Any) -> bool:
         """Return whether ``table[index]`` is rows of synthetic data, by their numbers."""
@@ -122,8 +126,8 @@ class DerivativesByHand(TorchFunctionMode):
         values = table.detach()[numbers].requires_grad_()
         # From the end, and on the processor, an index may count; index_add_ knows neither.
         numbers = numbers.to(table.device).remainder(len(table))
-        self.rows.append(Rows(self._names[id(table)], numbers, values, OwedProducts()))
-        return values
+        self.rows.append(Rows(self._names[id(table)], numbers, values, values.clone(), OwedProducts()))
+        return self.rows[-1].taken
 
     def _is_plain(self, value: Tensor) -> bool:
         """Return whether nobody else has a say in how ``value`` is differentiated, or in what is kept for that."""
