@@ -87,7 +87,7 @@ class OuterLoop(DescentLoop):
         return result if validation is None else replace(result, validation=validation.value, best=validation.best)
 
     def _take_step(self) -> OuterStep:
-        """Take one outer step; with it end the tensors of S L V numbers that it needs, before a validation makes its own."""
+        """Take one outer step; its tensors of S L V numbers end with it, before a validation makes its own."""
         current = self._descent.current
         entropy = float(current.synthetic.entropy().mean())
         num_inner_steps = draw_num_inner_steps(self._setting, self.step)

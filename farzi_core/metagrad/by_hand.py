@@ -54,10 +54,11 @@ class Rows:
         """Add ``product``, which is what autograd owes the leaf, and :attr:`owed` in place; return whether there was either."""
         if product is not None:
             total.index_add_(0, self.numbers, product)
-        products = torch.zeros_like(self.values)
-        if not self.owed.add_to(products):
+        if not self.owed.pairs:
             return product is not None
-        total.index_add_(0, self.numbers, products)
+        owed = torch.zeros_like(self.values)
+        self.owed.add_to(owed)
+        total.index_add_(0, self.numbers, owed)
         return True
 
 
@@ -124,7 +125,7 @@ class DerivativesByHand(TorchFunctionMode):
 
     def _take_rows(self, table: Tensor, numbers: Tensor) -> Tensor:
         values = table.detach()[numbers].requires_grad_()
-        # From the end, and on the processor, an index may count; index_add_ knows neither.
+        # An index may count from the end and lie on the processor; index_add_ takes neither.
         numbers = numbers.to(table.device).remainder(len(table))
         self.rows.append(Rows(self._names[id(table)], numbers, values, values.clone(), OwedProducts()))
         return self.rows[-1].taken

@@ -106,6 +106,12 @@ class LearnedBaseline(DescentLoop):
             NumericalError: the objective or a gradient is not finite.
         """
         assert not self.finished
+        result = self._take_step()
+        validation = self._descent.validate()
+        return result if validation is None else replace(result, validation=validation.value, best=validation.best)
+
+    def _take_step(self) -> BaselineStep:
+        """Take one outer step; its tensors of S L V numbers end with it, before a validation makes its own."""
         descent = self._descent
         soft_tokens = descent.soften()
         value = self._objective.evaluate(descent.point(soft_tokens))
@@ -116,6 +122,4 @@ class LearnedBaseline(DescentLoop):
                 tensor="loss",
             )
         norm = descent.move(soft_tokens, value.adj_probabilities, value.adj_lr)
-        result = BaselineStep(descent.step, value.loss, norm)
-        validation = descent.validate()
-        return result if validation is None else replace(result, validation=validation.value, best=validation.best)
+        return BaselineStep(descent.step, value.loss, norm)

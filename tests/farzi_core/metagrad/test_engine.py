@@ -6,6 +6,7 @@ import gc
 import math
 import weakref
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -53,18 +54,22 @@ def test_the_callers_gradient_mode_does_not_matter(shapes: Problem, context: typ
 @pytest.mark.parametrize("method", METHODS)
 def test_what_a_run_used_ends_with_it(shapes: Problem, method: str) -> None:
     """Not when Python next looks for cycles: a copy of the synthetic data may be larger than all else."""
-    seen: list[weakref.ref[Tensor]] = []
+    used: list[weakref.ref[Any]] = []
 
     def inner_loss(params: Tensors, synthetic: Tensors, step: int) -> Tensor:
-        seen.extend(weakref.ref(value) for value in synthetic.values())
+        used.extend(weakref.ref(value) for value in synthetic.values())
         return shapes.inner_loss(params, synthetic, step)
+
+    # Who keeps the loss keeps the copy that it is given.
+    used.append(weakref.ref(inner_loss))
 
     gc.collect()
     gc.disable()
     try:
         replace(shapes, inner_loss=inner_loss).solve(num_inner_steps=6, method=method, window=2)
-        assert seen
-        assert not any(value() is not None for value in seen)
+        del inner_loss
+        assert len(used) > 1
+        assert not any(value() is not None for value in used)
     finally:
         gc.enable()
 
